@@ -1,0 +1,99 @@
+"""Who is the lead? Columns from the version of the lead that was valid at the as-of.
+
+Sensitive attributes and those filled in during the sale never become columns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.catalog import FeatureSpec
+from features.clock import in_days
+from features.definition import Attribute, Definition
+from features.facts import Facts, Queries
+from features.frames import Category, Column, take
+from features.windows import count, days_since, first, last, see
+
+_KINDS = ("prospect", "client")
+
+
+def specs(definition: Definition) -> list[FeatureSpec]:
+    """The features this module makes."""
+    return [
+        FeatureSpec(
+            name="lead_kind",
+            kind="category",
+            fact="lead:kind",
+            label="Kind of lead",
+            phrase="{value}",
+            missing="kind not known",
+            levels=_KINDS,
+        ),
+        FeatureSpec(
+            name="lead_age_days",
+            kind="number",
+            fact="lead:age",
+            label="Age of the lead",
+            phrase="known for {value} days",
+            missing="not known yet",
+            unit="days",
+        ),
+        FeatureSpec(
+            name="lead_updates",
+            kind="number",
+            fact="lead:updates",
+            label="Updates of the record",
+            phrase="record updated {value} times",
+            missing="no record",
+        ),
+        *(_spec(attribute) for attribute in definition.attributes if attribute.is_feature),
+    ]
+
+
+def compute(facts: Facts, queries: Queries, definition: Definition) -> dict[str, Column]:
+    """The columns of `specs`, each of shape (n,)."""
+    seen = see(facts.versions, queries)
+    version = last(seen)
+    kind = Category(facts.versions.code, _KINDS).take(version)
+    columns: dict[str, Column] = {
+        "lead_kind": kind,
+        "lead_age_days": days_since(seen, first(seen)),
+        "lead_updates": np.maximum(count(seen) - 1.0, 0.0),
+    }
+    for attribute in definition.attributes:
+        if attribute.is_feature:
+            value = take(facts.attributes[attribute.name], version)
+            columns[_name(attribute)] = _since(attribute, value, queries)
+    return columns
+
+
+def _since(attribute: Attribute, value: Column, queries: Queries) -> Column:
+    """Dates as days before the as-of (negative: still to come); everything else as it is."""
+    if attribute.type != "date" or isinstance(value, Category):
+        return value
+    instant = np.where(np.isnan(value), 0.0, value).astype(np.int64)
+    return np.where(np.isnan(value), np.nan, in_days(queries.as_of - instant))
+
+
+def _name(attribute: Attribute) -> str:
+    return f"attr_{attribute.name}" + ("_days" if attribute.type == "date" else "")
+
+
+def _spec(attribute: Attribute) -> FeatureSpec:
+    phrases = {
+        "category": "{value}",
+        "boolean": "{value}",
+        "number": "{value}" + (f" {attribute.unit}" if attribute.unit else ""),
+        "date": "{value} days ago",
+    }
+    return FeatureSpec(
+        name=_name(attribute),
+        kind="category" if attribute.type == "category" else "number",
+        fact=f"attribute:{attribute.name}",
+        label=attribute.words,
+        phrase=phrases[attribute.type],
+        missing="not known",
+        unit={"date": "days", "boolean": "yes/no"}.get(attribute.type, attribute.unit),
+        monotone=attribute.monotone,
+        levels=attribute.values,
+    )

@@ -1,0 +1,153 @@
+"""What does a table of features look like? Typed columns by name, and nothing a model may not see.
+
+A number column is float64 with NaN for *not known*; a category column is codes into levels with −1
+for *not known*. Two frames are equal when their decoded values are: levels may be listed in another
+order, because they depend on which leads happened to be loaded together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.clock import Instants
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Category:
+    """A column of labels: int64 `codes` of shape (n,) into `levels`, −1 where there is none."""
+
+    codes: Ints
+    levels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @classmethod
+    def of(cls, labels: Sequence[str | None], levels: Sequence[str] | None = None) -> Category:
+        """From labels; `levels` fixes the coding, and labels outside it become −1."""
+        if levels is None:
+            levels = sorted({label for label in labels if label is not None})
+        code = {level: i for i, level in enumerate(levels)}
+        codes = np.fromiter(
+            (code.get(label, -1) if label is not None else -1 for label in labels),
+            dtype=np.int64,
+            count=len(labels),
+        )
+        return cls(codes, tuple(levels))
+
+    def take(self, rows: Ints) -> Category:
+        """The rows at these positions; a position of −1 gives *not known*."""
+        if len(self.codes) == 0:
+            return Category(np.full(len(rows), -1, dtype=np.int64), self.levels)
+        return Category(np.where(rows >= 0, self.codes[rows], -1), self.levels)
+
+    def labels(self) -> list[str | None]:
+        """The labels, None where there is none."""
+        return [self.levels[code] if code >= 0 else None for code in self.codes.tolist()]
+
+    def recoded(self, levels: Sequence[str]) -> Ints:
+        """Codes of shape (n,) into other levels; labels that are not among them become −1."""
+        position = {level: i for i, level in enumerate(levels)}
+        table = np.array([position.get(level, -1) for level in self.levels] + [-1], dtype=np.int64)
+        return table[self.codes]
+
+
+Column = Floats | Category
+
+
+def take(column: Column, rows: Ints) -> Column:
+    """The rows of a column at these positions; −1 gives *not known*."""
+    if isinstance(column, Category):
+        return column.take(rows)
+    if len(column) == 0:
+        return np.full(len(rows), np.nan)
+    return np.where(rows >= 0, column[rows], np.nan)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFrame:
+    """Features of n (lead, as_of) rows: `columns` by name in the catalogue's order."""
+
+    lead_ids: tuple[str, ...]
+    as_of: Instants
+    columns: Mapping[str, Column]
+
+    def __len__(self) -> int:
+        return len(self.as_of)
+
+    def take(self, rows: Ints) -> FeatureFrame:
+        """The rows at these positions."""
+        return FeatureFrame(
+            tuple(self.lead_ids[i] for i in rows.tolist()),
+            self.as_of[rows],
+            {name: take(column, rows) for name, column in self.columns.items()},
+        )
+
+    def row(self, i: int) -> dict[str, str | float | None]:
+        """One row by name, as JSON can hold it: None where a value is not known."""
+        return {name: _cell(column, i) for name, column in self.columns.items()}
+
+    @classmethod
+    def of_rows(
+        cls,
+        rows: Sequence[Mapping[str, str | float | None]],
+        kinds: Mapping[str, str],
+        lead_ids: Sequence[str] | None = None,
+        as_of: Instants | None = None,
+    ) -> FeatureFrame:
+        """The frame whose `row` gives these rows.
+
+        Args:
+            rows: one mapping a row; a name that is absent is *not known*.
+            kinds: column name -> `number` or `category`, in the catalogue's order.
+            lead_ids: the leads, or empty names.
+            as_of: the instants, or zeros.
+        """
+        columns: dict[str, Column] = {
+            name: _column([row.get(name) for row in rows], kind) for name, kind in kinds.items()
+        }
+        return cls(
+            tuple(lead_ids) if lead_ids is not None else ("",) * len(rows),
+            as_of if as_of is not None else np.zeros(len(rows), dtype=np.int64),
+            columns,
+        )
+
+
+def concatenate(frames: Sequence[FeatureFrame]) -> FeatureFrame:
+    """Frames with the same columns, one below the other."""
+    first = frames[0]
+    columns = {name: _stack([f.columns[name] for f in frames]) for name in first.columns}
+    return FeatureFrame(
+        tuple(lead for frame in frames for lead in frame.lead_ids),
+        np.concatenate([frame.as_of for frame in frames]),
+        columns,
+    )
+
+
+def _stack(columns: Sequence[Column]) -> Column:
+    categories = [column for column in columns if isinstance(column, Category)]
+    if not categories:
+        return np.concatenate([column for column in columns if not isinstance(column, Category)])
+    levels = tuple(sorted({level for column in categories for level in column.levels}))
+    return Category(np.concatenate([column.recoded(levels) for column in categories]), levels)
+
+
+def _cell(column: Column, i: int) -> str | float | None:
+    if isinstance(column, Category):
+        code = int(column.codes[i])
+        return column.levels[code] if code >= 0 else None
+    value = float(column[i])
+    return None if np.isnan(value) else value
+
+
+def _column(cells: Sequence[str | float | None], kind: str) -> Column:
+    if kind == "category":
+        return Category.of([None if cell is None else str(cell) for cell in cells])
+    return np.array([np.nan if cell is None else float(cell) for cell in cells], dtype=np.float64)

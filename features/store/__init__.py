@@ -1,0 +1,1 @@
+"""Where facts, scores and decisions are kept: SQLite by default, PostgreSQL by URL."""

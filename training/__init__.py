@@ -1,0 +1,1 @@
+"""Everything that looks at outcomes: rows, labels, learning, judging, promoting."""
