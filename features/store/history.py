@@ -1,0 +1,178 @@
+"""What did we know, and about whom? Facts as columns, as recorded before an instant.
+
+Only facts recorded before the instant are read; feature code then looks, for each query, only at what
+was known before its own as-of. Nothing here can see a deal. Engagement is the big table: leads are
+read in portions, never the whole history at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row, Select, Table, func, select
+
+from features.definition import Definition
+from features.facts import Facts, Queries
+from features.gather import FactsBuilder
+from features.lifecycle import is_open
+from features.store.tables import answers, events, lead_versions, leads, stages
+
+PORTION = 10_000
+"""Leads read at once; with 20 events each about 100 MB."""
+
+_NAMED = 5_000
+"""Leads named in one statement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A lead as the store knows it: how it is called, whose it is, and whether it may be scored."""
+
+    lead: str
+    name: str | None
+    owner: str | None
+    kind: str
+    do_not_score: bool
+
+
+def load_facts(
+    connection: Connection, definition: Definition, lead_ids: Sequence[str], before: int
+) -> Facts:
+    """All facts of these leads recorded before `before`; `Facts.lead_ids` is `lead_ids`.
+
+    Leads that are not in the store are there without facts.
+    """
+    position: dict[int, int] = {}
+    index = {lead: i for i, lead in enumerate(lead_ids)}
+    for start in range(0, len(lead_ids), _NAMED):
+        named = leads.c.external_id.in_(lead_ids[start : start + _NAMED])
+        for row in connection.execute(select(leads.c.id, leads.c.external_id).where(named)):
+            position[row.id] = index[row.external_id]
+    return _facts(connection, definition, lead_ids, position, before)
+
+
+def iter_facts(
+    connection: Connection, definition: Definition, before: int, *, portion: int = PORTION
+) -> Iterator[Facts]:
+    """Facts of all leads that may be scored, in portions of leads, in the order they came in."""
+    low = -1
+    while True:
+        query = select(leads.c.id, leads.c.external_id).where(
+            leads.c.id > low, ~leads.c.do_not_score
+        )
+        rows = connection.execute(query.order_by(leads.c.id).limit(portion)).all()
+        if not rows:
+            return
+        low = rows[-1].id
+        position = {row.id: i for i, row in enumerate(rows)}
+        names = [row.external_id for row in rows]
+        yield _facts(connection, definition, names, position, before)
+
+
+def iter_open(
+    connection: Connection, definition: Definition, as_of: int
+) -> Iterator[tuple[Facts, Queries]]:
+    """The leads that are open at `as_of`: their facts and the query to ask, in portions."""
+    for facts in iter_facts(connection, definition, as_of):
+        everyone = Queries.at(np.arange(len(facts.lead_ids)), as_of)
+        chosen = np.flatnonzero(is_open(facts, everyone, definition))
+        if len(chosen):
+            yield facts, Queries.at(chosen, as_of)
+
+
+def count_leads(connection: Connection) -> int:
+    """How many leads may be scored."""
+    query = select(func.count()).select_from(leads).where(~leads.c.do_not_score)
+    return int(connection.execute(query).scalar_one())
+
+
+def newest_fact(connection: Connection) -> int | None:
+    """When the last fact was recorded; None in an empty store."""
+    newest = [
+        connection.execute(select(func.max(table.c.recorded_at))).scalar()
+        for table in (lead_versions, answers, events, stages)
+    ]
+    return max((int(instant) for instant in newest if instant is not None), default=None)
+
+
+def profiles(connection: Connection, lead_ids: Sequence[str]) -> dict[str, Profile]:
+    """The leads as last described, by external id; leads that are not there are left out."""
+    found: dict[str, Profile] = {}
+    for start in range(0, len(lead_ids), _NAMED):
+        query = (
+            select(
+                leads.c.external_id,
+                leads.c.do_not_score,
+                lead_versions.c.name,
+                lead_versions.c.owner,
+                lead_versions.c.kind,
+            )
+            .join(lead_versions, lead_versions.c.lead == leads.c.id, isouter=True)
+            .where(leads.c.external_id.in_(lead_ids[start : start + _NAMED]))
+            .order_by(lead_versions.c.occurred_at, lead_versions.c.recorded_at, lead_versions.c.id)
+        )
+        for row in connection.execute(query):
+            found[row.external_id] = Profile(
+                row.external_id, row.name, row.owner, row.kind or "prospect", row.do_not_score
+            )
+    return found
+
+
+def timeline(connection: Connection, lead_id: str, before: int) -> list[dict[str, Any]]:
+    """What happened to a lead, newest first: one mapping a fact, with `sort` and its own columns."""
+    found: list[dict[str, Any]] = []
+    for sort, table in _TABLES.items():
+        query = select(table).join(leads, leads.c.id == table.c.lead)
+        query = query.where(leads.c.external_id == lead_id, table.c.recorded_at < before)
+        found += [{"sort": sort, **row._mapping} for row in connection.execute(query)]
+    return sorted(found, key=lambda fact: (fact["occurred_at"], fact["id"]), reverse=True)
+
+
+_TABLES: Mapping[str, Table] = {
+    "version": lead_versions,
+    "answer": answers,
+    "event": events,
+    "stage": stages,
+}
+
+
+def _facts(
+    connection: Connection,
+    definition: Definition,
+    lead_ids: Sequence[str],
+    position: Mapping[int, int],
+    before: int,
+) -> Facts:
+    """Facts of the leads whose keys are in `position`, in the order in which they were written."""
+    builder = FactsBuilder(definition, lead_ids)
+
+    def rows(table: Table, *columns: str) -> Iterator[tuple[int, Row[Any]]]:
+        for row in connection.execute(_known(table, columns, position, before)):
+            if (lead := position.get(row.lead)) is not None:
+                yield lead, row
+
+    for lead, row in rows(lead_versions, "kind", "attributes"):
+        attributes = json.loads(row.attributes)
+        builder.version(lead, row.occurred_at, row.recorded_at, row.kind, attributes)
+    for lead, row in rows(answers, "question", "answer"):
+        builder.answer(lead, row.occurred_at, row.recorded_at, row.question, row.answer)
+    for lead, row in rows(events, "kind", "channel"):
+        builder.event(lead, row.occurred_at, row.recorded_at, row.kind, row.channel)
+    for lead, row in rows(stages, "stage"):
+        builder.stage(lead, row.occurred_at, row.recorded_at, row.stage)
+    return builder.build()
+
+
+def _known(
+    table: Table, columns: Sequence[str], position: Mapping[int, int], before: int
+) -> Select[Any]:
+    """Facts recorded before `before`; few leads are named, many are taken as a range of keys."""
+    wanted = [table.c[name] for name in ("lead", "occurred_at", "recorded_at", *columns)]
+    query = select(*wanted).where(table.c.recorded_at < before).order_by(table.c.id)
+    if len(position) <= 100:
+        return query.where(table.c.lead.in_(list(position)))
+    return query.where(table.c.lead.between(min(position), max(position)))

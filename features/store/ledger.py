@@ -1,0 +1,314 @@
+"""Which scores were given, by what, from what? An append-only log, and the latest score per lead.
+
+Every score that left the service is here with the row it was computed from, so that any of them can
+be recomputed and explained later. `current` is the last one per stored lead, for the queue: a
+convenience that can always be rebuilt from the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    Select,
+    String,
+    Table,
+    Text,
+    and_,
+    func,
+    or_,
+    select,
+)
+
+from features.store.ingest import insert_ignoring, lead_keys
+from features.store.tables import BigId, Instant, leads, metadata
+
+scores = Table(
+    "scores",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("lead", BigId, ForeignKey("leads.id")),
+    Column("lead_id", String(300), nullable=False),
+    Column("as_of", Instant, nullable=False),
+    Column("scored_at", Instant, nullable=False),
+    Column("raw", Float(53), nullable=False),
+    Column("probability", Float(53), nullable=False),
+    Column("route", String(64), nullable=False),
+    Column("bundle", String(64), nullable=False),
+    Column("definition", String(64), nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("inputs_hash", String(64), nullable=False),
+    Column("reasons", Text, nullable=False),
+    Column("warnings", Text, nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("request_id", String(64)),
+    Index("ix_scores_lead", "lead", "as_of"),
+    Index("ix_scores_scored_at", "scored_at"),
+)
+
+current = Table(
+    "current_scores",
+    metadata,
+    Column("lead", BigId, ForeignKey("leads.id"), primary_key=True),
+    Column("score", BigId, ForeignKey("scores.id"), nullable=False),
+    Column("raw", Float(53), nullable=False),
+    Column("probability", Float(53), nullable=False),
+    Column("route", String(64), nullable=False),
+    Column("last_touch", Instant),
+    Column("owner", String(300)),
+    Column("name", String(300)),
+    Column("stage", String(64)),
+    Column("kind", String(16), nullable=False),
+    Column("is_open", Integer, nullable=False),
+    Index("ix_current_queue", "owner", "is_open", "raw"),
+    Index("ix_current_raw", "is_open", "raw"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreEntry:
+    """One score as it was given.
+
+    Attributes:
+        lead: the lead's external id (its own name for an unstored lead).
+        as_of: the instant it speaks for; `scored_at`: when it was computed.
+        raw: log-odds before calibration; `probability`: calibrated, inside (0, 1).
+        bundle, definition: digests of what computed it.
+        inputs: the feature row, by column name.
+        reasons: the reasons as they were shown.
+        channel: where it was shown: `api`, `batch`, `queue` or `file`.
+    """
+
+    lead: str
+    as_of: int
+    scored_at: int
+    raw: float
+    probability: float
+    route: str
+    bundle: str
+    definition: str
+    inputs: Mapping[str, str | float | None]
+    reasons: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str] = ()
+    channel: str = "api"
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueEntry:
+    """What the queue shows about a stored lead beside its score."""
+
+    last_touch: int | None
+    owner: str | None
+    name: str | None
+    stage: str | None
+    kind: str
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePage:
+    """A page of the queue: `rows` as mappings, and how many leads there are in all."""
+
+    rows: Sequence[Mapping[str, Any]]
+    total: int
+
+
+def inputs_hash(inputs: Mapping[str, str | float | None]) -> str:
+    """SHA-256 (hex) of a feature row; equal for equal rows, whatever the order of the names."""
+    return hashlib.sha256(_json(dict(sorted(inputs.items()))).encode()).hexdigest()
+
+
+def record_scores(
+    connection: Connection,
+    entries: Sequence[ScoreEntry],
+    shown: Sequence[QueueEntry | None],
+) -> list[int]:
+    """Append scores; those with a queue entry also become their lead's current score.
+
+    Returns:
+        The scores' ids, in the order given.
+    """
+    if not entries:
+        return []
+    keys = lead_keys(connection, {entry.lead for entry in entries})
+    rows = [_row(entry, keys.get(entry.lead)) for entry in entries]
+    statement = scores.insert().returning(scores.c.id, sort_by_parameter_order=True)
+    ids = [int(row.id) for row in connection.execute(statement, rows)]
+    latest = {
+        keys[entry.lead]: _current(keys[entry.lead], score, entry, queue)
+        for entry, queue, score in zip(entries, shown, ids, strict=True)
+        if queue is not None and entry.lead in keys
+    }
+    _replace_current(connection, latest)
+    return ids
+
+
+def _replace_current(connection: Connection, latest: Mapping[int, dict[str, Any]]) -> None:
+    keys = list(latest)
+    for start in range(0, len(keys), 5_000):
+        part = keys[start : start + 5_000]
+        connection.execute(current.delete().where(current.c.lead.in_(part)))
+        insert_ignoring(connection, current, [latest[key] for key in part])
+
+
+def _row(entry: ScoreEntry, key: int | None) -> dict[str, Any]:
+    return {
+        "lead": key,
+        "lead_id": entry.lead,
+        "as_of": entry.as_of,
+        "scored_at": entry.scored_at,
+        "raw": entry.raw,
+        "probability": entry.probability,
+        "route": entry.route,
+        "bundle": entry.bundle,
+        "definition": entry.definition,
+        "inputs": _json(entry.inputs),
+        "inputs_hash": inputs_hash(entry.inputs),
+        "reasons": _json(list(entry.reasons)),
+        "warnings": _json(list(entry.warnings)),
+        "channel": entry.channel,
+        "request_id": entry.request_id,
+    }
+
+
+def _current(key: int, score: int, entry: ScoreEntry, queue: QueueEntry) -> dict[str, Any]:
+    return {
+        "lead": key,
+        "score": score,
+        "raw": entry.raw,
+        "probability": entry.probability,
+        "route": entry.route,
+        "last_touch": queue.last_touch,
+        "owner": queue.owner,
+        "name": queue.name,
+        "stage": queue.stage,
+        "kind": queue.kind,
+        "is_open": int(queue.is_open),
+    }
+
+
+def read_queue(
+    connection: Connection,
+    *,
+    owner: str | None = None,
+    route: str | None = None,
+    kind: str | None = None,
+    search: str | None = None,
+    limit: int = 50,
+    offset: int = 0,
+) -> QueuePage:
+    """Open leads by raw score, highest first; ties by last touch (newest first), then by lead.
+
+    Args:
+        connection: an open connection.
+        owner: only this rep's leads; None for everybody's.
+        route: only this route.
+        kind: only `prospect` or `client`.
+        search: only leads whose name or id contains this text, whatever its case.
+        limit: rows on the page.
+        offset: rows before it.
+    """
+    conditions = [current.c.is_open == 1, ~leads.c.do_not_score]
+    for column, wanted in (
+        (current.c.owner, owner),
+        (current.c.route, route),
+        (current.c.kind, kind),
+    ):
+        if wanted is not None:
+            conditions.append(column == wanted)
+    if search:
+        pattern = f"%{_escaped(search.lower())}%"
+        conditions.append(
+            or_(
+                func.lower(current.c.name).like(pattern, escape="\\"),
+                func.lower(leads.c.external_id).like(pattern, escape="\\"),
+            )
+        )
+    joined = current.join(leads, leads.c.id == current.c.lead)
+    total = connection.execute(select(func.count()).select_from(joined).where(and_(*conditions)))
+    page = (
+        select(leads.c.external_id.label("lead_id"), *_SHOWN)
+        .select_from(joined.join(scores, scores.c.id == current.c.score))
+        .where(and_(*conditions))
+        .order_by(current.c.raw.desc(), *_NEWEST_TOUCH, leads.c.external_id)
+        .limit(limit)
+        .offset(offset)
+    )
+    return QueuePage(rows=_mappings(connection, page), total=int(total.scalar_one()))
+
+
+# NULLs sort first on one database and last on the other, so whether there was a touch is a column.
+_NEWEST_TOUCH = (current.c.last_touch.is_(None), current.c.last_touch.desc())
+
+_SHOWN = (
+    *(current.c[name] for name in ("raw", "probability", "route", "last_touch", "owner", "name")),
+    *(current.c[name] for name in ("stage", "kind", "is_open")),
+    *(scores.c[name] for name in ("id", "as_of", "scored_at", "reasons", "warnings", "bundle")),
+)
+
+
+def queue_summary(connection: Connection, owner: str | None = None) -> dict[str, int]:
+    """How many open leads are on each route, of one owner or of all."""
+    query = select(current.c.route, func.count()).where(current.c.is_open == 1)
+    if owner is not None:
+        query = query.where(current.c.owner == owner)
+    return {route: int(n) for route, n in connection.execute(query.group_by(current.c.route))}
+
+
+def owners(connection: Connection) -> list[str]:
+    """Everybody who owns an open lead, in order."""
+    query = select(current.c.owner).where(current.c.is_open == 1, current.c.owner.is_not(None))
+    return sorted({str(row.owner) for row in connection.execute(query.distinct())})
+
+
+def score_history(connection: Connection, lead_id: str, limit: int = 200) -> list[dict[str, Any]]:
+    """A lead's scores, newest first, with their inputs and reasons decoded."""
+    query = select(scores).where(scores.c.lead_id == lead_id)
+    query = query.order_by(scores.c.as_of.desc(), scores.c.id.desc()).limit(limit)
+    return _mappings(connection, query)
+
+
+def read_score(connection: Connection, score: int) -> dict[str, Any] | None:
+    """One score by its id, decoded; None when there is none."""
+    found = _mappings(connection, select(scores).where(scores.c.id == score))
+    return found[0] if found else None
+
+
+def newest_score(connection: Connection) -> dict[str, Any] | None:
+    """The last current score and the bundle that gave it; None when nothing was scored yet."""
+    query = (
+        select(scores.c.scored_at, scores.c.bundle)
+        .select_from(current.join(scores, scores.c.id == current.c.score))
+        .order_by(scores.c.scored_at.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return dict(row._mapping) if row else None
+
+
+def _mappings(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+    found = [dict(row._mapping) for row in connection.execute(query)]
+    for row in found:
+        for name in ("inputs", "reasons", "warnings"):
+            if name in row:
+                row[name] = json.loads(row[name])
+    return found
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,63 @@
+"""Is the database as this version of the code expects it? Upgrade it, or say what is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features.errors import StoreError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from sqlalchemy import Connection
+
+    from features.store.engine import Store
+
+_SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def upgrade(store: Store) -> None:
+    """Create the tables, or bring them to the newest revision; harmless when they are."""
+    from alembic import command
+
+    with store.write() as connection:
+        command.upgrade(_config(connection), "head")
+
+
+def revisions(store: Store) -> tuple[str | None, str]:
+    """The database's revision (None: no tables yet) and the newest one there is."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    with store.read() as connection:
+        config = _config(connection)
+        present = MigrationContext.configure(connection).get_current_revision()
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    assert newest is not None, "the package ships at least one revision"
+    return present, newest
+
+
+def require_current(store: Store) -> None:
+    """Raise unless the database is at the newest revision.
+
+    Raises:
+        StoreError: it has no tables, is behind, or is ahead of this version of the code.
+    """
+    present, newest = revisions(store)
+    if present != newest:
+        state = "has no tables yet" if present is None else f"is at revision {present}"
+        raise StoreError(
+            f"the database {store.url.render_as_string(hide_password=True)} {state}; "
+            f"this version needs {newest}",
+            hint="Run `propensity db upgrade`.",
+        )
+
+
+def _config(connection: Connection) -> Config:
+    # Alembic is slow to import and only needed here.
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config

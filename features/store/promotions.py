@@ -1,0 +1,155 @@
+"""Which model scores, since when, and why? Bundles we know by digest, and the decisions about them.
+
+This is where a promotion lives; MLflow's aliases only mirror it. Decisions are append-only: rolling
+back is another decision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Column, Connection, ForeignKey, Index, String, Table, Text, select
+
+from features.store.ingest import insert_ignoring
+from features.store.tables import BigId, Instant, metadata
+
+Decision = Literal["promote", "keep", "undecided", "roll_back"]
+
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("created_at", Instant, nullable=False),
+    Column("origin", String(32), nullable=False),
+    Column("parent", String(64)),
+    Column("definition", String(64), nullable=False),
+    Column("summary", Text, nullable=False),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("decided_at", Instant, nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("bundle", String(64), ForeignKey("bundles.digest"), nullable=False),
+    Column("against", String(64)),
+    Column("decided_by", String(300), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Index("ix_decisions_decided_at", "decided_at"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleRecord:
+    """A bundle as our database knows it.
+
+    `origin` is `train` or `recalibrate`; `summary` holds the figures a list of models shows.
+    """
+
+    digest: str
+    created_at: int
+    origin: str
+    parent: str | None
+    definition: str
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """A decision about a bundle: what, against which champion, by whom, why."""
+
+    decided_at: int
+    decision: Decision
+    bundle: str
+    against: str | None
+    decided_by: str
+    reason: str
+    evidence: Mapping[str, Any]
+
+
+def record_bundle(connection: Connection, bundle: BundleRecord) -> None:
+    """Make a bundle known; doing it again changes nothing."""
+    row = {
+        "digest": bundle.digest,
+        "created_at": bundle.created_at,
+        "origin": bundle.origin,
+        "parent": bundle.parent,
+        "definition": bundle.definition,
+        "summary": json.dumps(bundle.summary, allow_nan=False),
+    }
+    insert_ignoring(connection, bundles, [row])
+
+
+def record_decision(connection: Connection, decision: DecisionRecord) -> None:
+    """Append a decision."""
+    row = {
+        "decided_at": decision.decided_at,
+        "decision": decision.decision,
+        "bundle": decision.bundle,
+        "against": decision.against,
+        "decided_by": decision.decided_by,
+        "reason": decision.reason,
+        "evidence": json.dumps(decision.evidence, allow_nan=False),
+    }
+    connection.execute(decisions.insert(), [row])
+
+
+def champion(connection: Connection) -> str | None:
+    """The digest of the bundle that scores now; None before the first promotion."""
+    line = _line(connection)
+    return line[-1] if line else None
+
+
+def previous_champion(connection: Connection) -> str | None:
+    """The digest of the champion before this one: where a roll-back leads; None when there is none."""
+    line = _line(connection)
+    return line[-2] if len(line) > 1 else None
+
+
+def challenger(connection: Connection) -> str | None:
+    """The newest bundle about which nothing was decided yet, or that is undecided."""
+    query = select(bundles.c.digest).order_by(bundles.c.created_at.desc(), bundles.c.digest)
+    settled = {d.bundle for d in list_decisions(connection) if d.decision != "undecided"}
+    for row in connection.execute(query):
+        if row.digest not in settled:
+            return str(row.digest)
+    return None
+
+
+def list_bundles(connection: Connection) -> list[BundleRecord]:
+    """All bundles, newest first."""
+    query = select(bundles).order_by(bundles.c.created_at.desc(), bundles.c.digest)
+    return [
+        BundleRecord(**{**row._mapping, "summary": json.loads(row.summary)})
+        for row in connection.execute(query)
+    ]
+
+
+def list_decisions(connection: Connection) -> list[DecisionRecord]:
+    """All decisions, oldest first."""
+    query = select(decisions).order_by(decisions.c.id)
+    found = []
+    for row in connection.execute(query):
+        cells = {name: value for name, value in row._mapping.items() if name != "id"}
+        found.append(DecisionRecord(**{**cells, "evidence": json.loads(row.evidence)}))
+    return found
+
+
+def _line(connection: Connection) -> list[str]:
+    """The line of champions: a promotion adds one, a roll-back takes the last one off."""
+    line: list[str] = []
+    query = select(decisions.c.decision, decisions.c.bundle)
+    chosen = query.where(decisions.c.decision.in_(("promote", "roll_back"))).order_by(
+        decisions.c.id
+    )
+    for row in connection.execute(chosen):
+        if row.decision == "promote":
+            line.append(row.bundle)
+        elif len(line) > 1:
+            line.pop()
+    return line

@@ -1,0 +1,11 @@
+"""Which tables are there in all? Importing this module has defined every one of them.
+
+Only migrations and tests need it: everybody else imports the module whose tables are used.
+"""
+
+from __future__ import annotations
+
+from features.store import access, ledger, outcomes, promotions
+from features.store.tables import metadata
+
+__all__ = ["access", "ledger", "metadata", "outcomes", "promotions"]

@@ -1,0 +1,123 @@
+"""Which columns does a model read, in which order and coding? By name, and nothing by position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import BundleError, InputError
+from features.frames import Category, FeatureFrame
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedColumn:
+    """One column of the matrix; `levels` None for a number, the coding for a category."""
+
+    name: str
+    levels: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """The columns that a model reads, in its order."""
+
+    columns: tuple[EncodedColumn, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def categorical(self) -> list[int]:
+        """Positions of the categories."""
+        return [i for i, column in enumerate(self.columns) if column.levels is not None]
+
+    @classmethod
+    def fit(cls, frame: FeatureFrame, names: Sequence[str], least: int = 1) -> Encoder:
+        """An encoder for these columns of a frame.
+
+        Args:
+            frame: the rows a model learns from.
+            names: which columns, in order.
+            least: levels with fewer rows are left out, and read as *not known*.
+        """
+        columns = []
+        for name in names:
+            column = frame.columns[name]
+            levels = _frequent(column, least) if isinstance(column, Category) else None
+            columns.append(EncodedColumn(name, levels))
+        return cls(tuple(columns))
+
+    def matrix(self, frame: FeatureFrame) -> Floats:
+        """The frame as float64 of shape (n, columns): codes for categories, NaN for *not known*.
+
+        Raises:
+            InputError: the frame lacks a column or has it in another kind.
+        """
+        matrix = np.empty((len(frame), len(self.columns)))
+        for i, column in enumerate(self.columns):
+            matrix[:, i] = self._encoded(column, frame)
+        return matrix
+
+    def unseen(self, frame: FeatureFrame) -> list[list[str]]:
+        """For each row, the categories whose label the model has not learned."""
+        found: list[list[str]] = [[] for _ in range(len(frame))]
+        for column in self.columns:
+            values = frame.columns[column.name]
+            if column.levels is not None and isinstance(values, Category):
+                new = (values.codes >= 0) & (values.recoded(column.levels) < 0)
+                for row in np.flatnonzero(new).tolist():
+                    found[row].append(column.name)
+        return found
+
+    def _encoded(self, column: EncodedColumn, frame: FeatureFrame) -> Floats:
+        values = frame.columns.get(column.name)
+        if values is None or isinstance(values, Category) != (column.levels is not None):
+            raise InputError(
+                f"the model reads a column {column.name} that these features do not have",
+                hint="Score with the lead definition that the model was trained with.",
+            )
+        if not isinstance(values, Category) or column.levels is None:
+            assert not isinstance(values, Category)
+            return values
+        codes = values.recoded(column.levels).astype(np.float64)
+        return np.where(codes < 0, np.nan, codes)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """As plain data."""
+        return [
+            {"name": column.name, "levels": None if column.levels is None else list(column.levels)}
+            for column in self.columns
+        ]
+
+    @classmethod
+    def from_json(cls, content: Any) -> Encoder:
+        """From what `to_json` gave.
+
+        Raises:
+            BundleError: it is something else.
+        """
+        try:
+            columns = tuple(
+                EncodedColumn(
+                    str(item["name"]), None if item["levels"] is None else tuple(item["levels"])
+                )
+                for item in content
+            )
+        except (KeyError, TypeError) as error:
+            raise BundleError(f"the bundle's columns cannot be read: {error!r}") from error
+        return cls(columns)
+
+
+def _frequent(column: Category, least: int) -> tuple[str, ...]:
+    counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
+    return tuple(
+        level for level, n in zip(column.levels, counts.tolist(), strict=True) if n >= least
+    )
