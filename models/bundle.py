@@ -31,7 +31,7 @@ from typing import Any
 from features.definition import parse_definition
 from features.errors import BundleError
 from features.frames import FeatureFrame
-from models.calibrators import calibrator_from_json
+from models.calibrators import CalibratorError, calibrator_from_json
 from models.encoder import Encoder
 from models.propensity import PropensityModel
 from models.trees import Trees
@@ -101,11 +101,17 @@ def read_bundle(root: Path, digest: str) -> PropensityModel:
     definition = parse_definition(texts["definition.yaml"], f"bundle {digest[:12]}")
     if definition.hash != manifest["definition"]:
         raise BundleError(f"bundle {digest[:12]} holds another definition than it says")
+    try:
+        calibrator = calibrator_from_json(json.loads(texts["calibrator.json"]))
+    except CalibratorError as error:
+        raise BundleError(
+            f"the calibrator of bundle {digest[:12]} cannot be read: {error}"
+        ) from error
     return PropensityModel(
         definition=definition,
         encoder=Encoder.from_json(json.loads(texts["columns.json"])),
         trees=Trees(texts["booster.txt"]),
-        calibrator=calibrator_from_json(json.loads(texts["calibrator.json"])),
+        calibrator=calibrator,
         about=json.loads(texts["about.json"]),
         digest=digest,
     )

@@ -72,7 +72,7 @@ class PropensityModel:
     def score(self, frame: FeatureFrame) -> Scores:
         """Score rows; a row's score does not depend on the others in the frame."""
         raw = self.raw(frame)
-        return Scores(raw, self.calibrator(raw))
+        return Scores(raw, self.calibrator.apply(raw))
 
     def raw(self, frame: FeatureFrame) -> Floats:
         """Log-odds before calibration, shape (n,)."""

@@ -1,0 +1,71 @@
+"""Where is everything of one installation? Data directory, database, definition, models, MLflow.
+
+    PROPENSITY_DATA_DIR    everything below, by default `var`
+    PROPENSITY_DATABASE    an SQLAlchemy URL, by default SQLite in the data directory
+    PROPENSITY_DEFINITION  the lead definition, by default `definition.yaml` in the data directory
+    PROPENSITY_MLFLOW      MLflow's tracking URI, by default SQLite in the data directory
+
+Nothing is read from the environment at import: the command line does it once and hands it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from features.definition import Definition, read_definition
+from features.store.engine import Store
+from models.registry import Registry
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One installation.
+
+    Attributes:
+        data_dir: absolute path of the data directory.
+        database_url: SQLAlchemy URL of the store.
+        definition_path: the lead definition's file.
+        mlflow_uri: where training runs are tracked.
+    """
+
+    data_dir: Path
+    database_url: str
+    definition_path: Path
+    mlflow_uri: str
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Workspace:
+        """The installation that these environment variables describe."""
+        data_dir = Path(environment.get("PROPENSITY_DATA_DIR") or "var").resolve()
+        return cls(
+            data_dir=data_dir,
+            database_url=environment.get("PROPENSITY_DATABASE")
+            or f"sqlite:///{data_dir / 'propensity.db'}",
+            definition_path=Path(
+                environment.get("PROPENSITY_DEFINITION") or data_dir / "definition.yaml"
+            ),
+            mlflow_uri=environment.get("PROPENSITY_MLFLOW")
+            or f"sqlite:///{data_dir / 'mlflow.db'}",
+        )
+
+    @cached_property
+    def store(self) -> Store:
+        """The database of facts, scores and decisions."""
+        return Store(self.database_url)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The models."""
+        return Registry(self.store, self.bundles)
+
+    @property
+    def bundles(self) -> Path:
+        """The directory of all bundles."""
+        return self.data_dir / "bundles"
+
+    def definition(self) -> Definition:
+        """The lead definition as it stands in its file now."""
+        return read_definition(self.definition_path)
