@@ -1,0 +1,209 @@
+"""Which map from raw score to probability do these outcomes pay for?
+
+Rule: do no harm. A calibrator is kept over a simpler one only when the log loss it saves on leads
+it was not fitted on has an interval that leaves out 0. How many candidates may try is decided by
+the number of winning (or, when fewer, losing) leads, the ladder of `RUNGS`.
+
+The ladder comes from simulation with a perfectly calibrated model and 35 wins in 200 leads: the
+log loss that each calibrator adds, times 1e-4, was 27 for an offset, 66 Platt, 91 beta and 344
+isotonic; with 900 wins in 5,000 leads 1, 2, 2 and 34.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from models.calibrators import FLOOR, Calibrator, Identity, logit
+from training.decomposition import log_loss_rows
+from training.fitters import FITTERS, Fitter
+from training.intervals import (
+    Codes,
+    Floats,
+    Interval,
+    checked_floats,
+    checked_outcomes,
+    checked_weights,
+    clustered_error,
+    group_codes,
+    plain,
+)
+
+RUNGS: tuple[tuple[int, str], ...] = ((0, "offset"), (30, "platt"), (90, "beta"), (900, "isotonic"))
+"""From this many winning (or losing) leads on, this calibrator may try; identity always may."""
+
+_FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One calibrator that was tried.
+
+    Attributes:
+        name: its kind.
+        log_loss: on leads it was not fitted on, in nats.
+        against: the simpler calibrator it had to beat; empty for the identity.
+        gain: log loss saved against that one, with its interval clustered by lead.
+        kept: whether the interval leaves out 0.
+    """
+
+    name: str
+    log_loss: float
+    against: str
+    gain: Interval
+    kept: bool
+
+
+@dataclass(frozen=True)
+class CalibrationFit:
+    """The calibrator that was chosen and why.
+
+    Attributes:
+        calibrator: fitted on all rows.
+        name: its kind.
+        reason: one sentence for people.
+        n: rows.
+        leads: distinct leads.
+        wins: leads with a won row.
+        losses: leads with a row that was not won.
+        table: every candidate that the number of wins allowed, simplest first.
+    """
+
+    calibrator: Calibrator
+    name: str
+    reason: str
+    n: int
+    leads: int
+    wins: int
+    losses: int
+    table: tuple[Candidate, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON, the calibrator in its own format."""
+        return {**plain(self), "calibrator": self.calibrator.to_json()}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    raw: Floats
+    won: Floats
+    weights: Floats
+    codes: Codes
+
+    def chosen(self, here: Codes) -> _Rows:
+        return _Rows(self.raw[here], self.won[here], self.weights[here], self.codes[here])
+
+
+def _out_of_fold(fitter: Fitter, rows: _Rows, folds: Codes) -> Floats:
+    """Log loss of each row under a calibrator that has not seen its lead; shape (n,)."""
+    loss = np.empty(len(rows.won))
+    for fold in range(int(folds.max()) + 1):
+        seen, unseen = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        past, new = rows.chosen(seen), rows.chosen(unseen)
+        calibrator = fitter(past.raw, past.won, past.weights)
+        loss[unseen] = log_loss_rows(calibrator.apply(new.raw), new.won)
+    return loss
+
+
+def _folds(codes: Codes, seed: int) -> Codes:
+    leads = int(codes.max()) + 1
+    shuffled = np.random.default_rng(seed).permutation(leads)
+    return np.asarray((shuffled % min(_FOLDS, leads))[codes], dtype=np.int64)
+
+
+def _gain(before: Floats, after: Floats, rows: _Rows) -> Interval:
+    saved, total = before - after, rows.weights.sum()
+    mean = float(rows.weights @ saved / total)
+    error = clustered_error(rows.weights * (saved - mean) / total, rows.codes)
+    return Interval.around(mean, error)
+
+
+def _mean(loss: Floats, rows: _Rows) -> float:
+    return float(np.average(loss, weights=rows.weights))
+
+
+def _compete(names: list[str], rows: _Rows, seed: int) -> tuple[Candidate, ...]:
+    """Climb the ladder: each candidate has to beat the best one kept so far."""
+    folds = _folds(rows.codes, seed)
+    best, best_loss = "identity", log_loss_rows(Identity().apply(rows.raw), rows.won)
+    table = [Candidate(best, _mean(best_loss, rows), "", Interval(0.0, 0.0, 0.0), True)]
+    for name in names:
+        loss = _out_of_fold(FITTERS[name], rows, folds)
+        gain = _gain(best_loss, loss, rows)
+        kept = gain.lower > 0
+        table.append(Candidate(name, _mean(loss, rows), best, gain, kept))
+        if kept:
+            best, best_loss = name, loss
+    return tuple(table)
+
+
+def _reason(table: tuple[Candidate, ...], wins: int, losses: int) -> str:
+    kept = [candidate for candidate in table if candidate.kept][-1]
+    evidence = f"{wins} winning and {losses} losing leads"
+    if len(table) == 1:
+        return f"identity: {evidence} are too few to compare anything."
+    if kept.name == "identity":
+        tried = ", ".join(candidate.name for candidate in table[1:])
+        return f"identity: with {evidence}, no saving beyond noise by {tried}."
+    gain = kept.gain
+    return (
+        f"{kept.name}: with {evidence} it saves {gain.estimate:.4f} nats a lead over "
+        f"{kept.against} ({gain.lower:.4f} to {gain.upper:.4f}) on leads it had not seen."
+    )
+
+
+def fit_calibrator(
+    raw: ArrayLike,
+    y: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    seed: int,
+) -> CalibrationFit:
+    """Choose and fit a calibrator on matured outcomes that the model was not fitted on.
+
+    Args:
+        raw: shape (n,), finite log-odds.
+        y: shape (n,), 1 = won, 0 = not won.
+        groups: lead ids of shape (n,); a lead's rows stay in one fold and count as one.
+        weights: shape (n,), at least 0, so that a lead may count once; None for equal weights.
+        seed: which leads share a fold.
+
+    Returns:
+        The calibrator, the reason, and the table of all that were tried. With only wins or only
+        losses the identity: there is nothing to learn a level from.
+
+    Raises:
+        ValueError: shapes differ, a raw score is not finite, an outcome is not 0 or 1.
+    """
+    won = checked_outcomes(y)
+    scores = checked_floats("raw", raw, len(won))
+    if not np.isfinite(scores).all():
+        raise ValueError("Raw scores must be finite; an infinite one is a certainty nobody has.")
+    # Beyond the floor a score cannot be shown anyway, but would pull the line like no other.
+    edge = float(logit([1 - FLOOR])[0])
+    rows = _Rows(
+        np.clip(scores, -edge, edge),
+        won,
+        checked_weights(weights, len(won)),
+        group_codes(groups, len(won)),
+    )
+    winning = len(np.unique(rows.codes[won == 1]))
+    losing = len(np.unique(rows.codes[won == 0]))
+    rarer = min(winning, losing)
+    names = [name for fewest, name in RUNGS if rarer >= max(fewest, 1)]
+    table = _compete(names, rows, seed)
+    name = [candidate.name for candidate in table if candidate.kept][-1]
+    return CalibrationFit(
+        calibrator=FITTERS[name](rows.raw, won, rows.weights),
+        name=name,
+        reason=_reason(table, winning, losing),
+        n=len(won),
+        leads=int(rows.codes.max()) + 1,
+        wins=winning,
+        losses=losing,
+        table=table,
+    )
