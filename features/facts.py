@@ -7,6 +7,7 @@ cannot name one (`features.store.outcomes` holds them).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,6 +21,20 @@ from features.frames import Category
 Ints = NDArray[np.int64]
 Value = str | float | bool | None
 Kind = Literal["prospect", "client"]
+
+
+def attributes_text(attributes: Mapping[str, Value]) -> str:
+    """Attributes as one text, equal for attributes that say the same: 5 and 5.0, unanswered and absent.
+
+    >>> attributes_text({"size": 5, "city": "Basel", "age": None})
+    '{"city":"Basel","size":5.0}'
+    """
+    said = {
+        name: float(value) if type(value) is int else value
+        for name, value in sorted(attributes.items())
+        if value is not None
+    }
+    return json.dumps(said, ensure_ascii=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,30 @@ class StageChange:
 
 
 Record = LeadVersion | Answer | Event | StageChange
+
+
+def said(record: Record) -> dict[str, str | None]:
+    """What a record says, by name, apart from whom it is about and when it happened."""
+    match record:
+        case LeadVersion():
+            return {
+                "kind": record.kind,
+                "owner": record.owner,
+                "name": record.name,
+                "attributes": attributes_text(record.attributes),
+            }
+        case Answer():
+            return {"question": record.question, "answer": record.answer}
+        case Event():
+            return {"kind": record.kind, "channel": record.channel}
+        case StageChange():
+            return {"stage": record.stage}
+
+
+def key_of(record: Record) -> tuple[object, ...]:
+    """What makes two records one fact: their external id at their source, or all that they say."""
+    own = record.external_id or (record.lead, record.occurred_at, *said(record).values())
+    return type(record), record.source, own
 
 
 @dataclass(frozen=True, slots=True)

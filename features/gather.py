@@ -1,14 +1,29 @@
-"""How do single facts become columns? One builder, used for requests and for the store alike."""
+"""How do single facts become columns? One builder, used for requests and for the store alike.
+
+What is built depends on the facts, never on the order in which they come.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
 
 from features.definition import Attribute, Definition
-from features.facts import Answer, Event, Facts, Happenings, LeadVersion, Record, StageChange, Value
+from features.facts import (
+    Answer,
+    Event,
+    Facts,
+    Happenings,
+    LeadVersion,
+    Record,
+    StageChange,
+    Value,
+    attributes_text,
+    key_of,
+)
 from features.frames import Category, Column
 
 _Coded = tuple[int, int, int, int, int]
@@ -76,12 +91,13 @@ class FactsBuilder:
 
     def build(self) -> Facts:
         """The facts collected so far, as columns."""
+        order = _settled(self._versions, self._attributes)
         return Facts(
             lead_ids=self.lead_ids,
-            versions=Happenings.of(self._versions),
+            versions=Happenings.of([self._versions[i] for i in order]),
             attributes={
                 attribute.name: _column(
-                    attribute, [v.get(attribute.name) for v in self._attributes]
+                    attribute, [self._attributes[i].get(attribute.name) for i in order]
                 )
                 for attribute in self.definition.attributes
             },
@@ -92,11 +108,15 @@ class FactsBuilder:
 
     @classmethod
     def of_records(cls, definition: Definition, records: Sequence[Record]) -> Self:
-        """A builder holding these records; the leads are in order of first mention."""
+        """A builder holding these records; the leads are in order of first mention.
+
+        As in the store, a record given twice counts once (`features.facts.key_of`).
+        """
         lead_ids = list(dict.fromkeys(record.lead for record in records))
         position = {lead: i for i, lead in enumerate(lead_ids)}
         builder = cls(definition, lead_ids)
-        for record in records:
+        once = {key_of(record): record for record in reversed(records)}
+        for record in once.values():
             builder._record(position[record.lead], record)
         return builder
 
@@ -113,7 +133,23 @@ class FactsBuilder:
                 self.stage(lead, *when, record.stage)
 
 
+def _settled(versions: Sequence[_Coded], attributes: Sequence[Mapping[str, Value]]) -> list[int]:
+    """The order of versions by time, and of those at one time by what they say."""
+    at_once = Counter(versions)
+
+    def rank(i: int) -> tuple[_Coded, str]:
+        text = attributes_text(attributes[i]) if at_once[versions[i]] > 1 else ""
+        return versions[i], text
+
+    return sorted(range(len(versions)), key=rank)
+
+
 def _column(attribute: Attribute, values: Sequence[Value]) -> Column:
     if attribute.type == "category":
         return Category.of([None if value is None else str(value) for value in values])
-    return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
+    return np.array([_number(value) for value in values], dtype=np.float64)
+
+
+def _number(value: Value) -> float:
+    """A number, or NaN: also for text, stored when the definition still called it a category."""
+    return np.nan if value is None or isinstance(value, str) else float(value)

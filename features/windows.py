@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Facts seen by queries, both of shape (m,), ordered by query, then by time.
+    """Facts seen by queries, both of shape (m,), ordered by query, then by time (see `see`).
 
     `fact` holds positions in `happenings`; `n` is the number of queries.
     """
@@ -55,15 +55,40 @@ class Seen:
         return Seen(self.happenings, self.queries, self.query[mask], self.fact[mask])
 
 
+def pairs(lead: Ints, wanted: Ints) -> tuple[Ints, Ints]:
+    """All pairs (row of `wanted`, row of `lead`) that speak of the same lead.
+
+    Args:
+        lead: shape (m,), rising.
+        wanted: shape (n,).
+
+    Returns:
+        Two arrays of one shape, ordered by the row of `wanted`, then by the row of `lead`.
+    """
+    begin = np.searchsorted(lead, wanted, side="left")
+    counts = np.searchsorted(lead, wanted, side="right") - begin
+    row = np.repeat(np.arange(len(wanted)), counts)
+    within = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return row, begin[row] + within
+
+
 def see(happenings: Happenings, queries: Queries) -> Seen:
-    """All pairs of a query and a fact of its lead that is known at its as-of."""
-    order = np.lexsort((happenings.recorded_at, happenings.occurred_at, happenings.lead))
-    lead = happenings.lead[order]
-    first = np.searchsorted(lead, queries.lead, side="left")
-    counts = np.searchsorted(lead, queries.lead, side="right") - first
-    query = np.repeat(np.arange(len(queries)), counts)
-    within = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
-    fact = order[first[query] + within]
+    """All pairs of a query and a fact of its lead that is known at its as-of.
+
+    Facts that happened at once are in the order in which they were recorded, and those recorded at
+    once in the order of their codes: never in that in which they happen to be stored.
+    """
+    order = np.lexsort(
+        (
+            happenings.detail,
+            happenings.code,
+            happenings.recorded_at,
+            happenings.occurred_at,
+            happenings.lead,
+        )
+    )
+    query, position = pairs(happenings.lead[order], queries.lead)
+    fact = order[position]
     visible = known(
         happenings.occurred_at[fact], happenings.recorded_at[fact], queries.as_of[query]
     )
@@ -85,7 +110,8 @@ def count_by(seen: Seen, label: Ints, labels: int) -> Ints:
 def last(seen: Seen) -> Ints:
     """The fact that happened last for each query, shape (n,); −1 where it sees none.
 
-    Of facts that happened at once, the one recorded last; then the one that came last.
+    Of facts that happened at once, the one recorded last; of those recorded at once, the highest
+    code: the furthest stage, the answer that sales rank lowest.
     """
     end = np.searchsorted(seen.query, np.arange(seen.n), side="right") - 1
     return _at(seen, end)

@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from features.definition import Definition
 from features.errors import Problem, shown
-from features.facts import Answer, Event, LeadVersion, Record, StageChange
+from features.facts import Answer, Event, LeadVersion, Record, StageChange, said
 from features.quality import record_problems
 from features.store.tables import answers, events, lead_versions, leads, stages
 
@@ -147,36 +147,17 @@ def _differs(i: int, external_id: str) -> Problem:
 
 
 def _row(record: Record, keys: Mapping[str, int]) -> Row:
-    said = _said(record)
-    content = content_key(record.lead, record.occurred_at, *said.values())
+    words = said(record)
+    content = content_key(record.lead, record.occurred_at, *words.values())
     return {
         "lead": keys[record.lead],
         "occurred_at": record.occurred_at,
         "recorded_at": record.recorded_at,
-        **said,
+        **words,
         "source": record.source,
         "external_id": record.external_id or f"#{content}",
         "content": content,
     }
-
-
-def _said(record: Record) -> Row:
-    """What the fact says, by column, apart from whom it is about and when it happened."""
-    match record:
-        case LeadVersion():
-            attributes = {k: v for k, v in sorted(record.attributes.items()) if v is not None}
-            return {
-                "kind": record.kind,
-                "owner": record.owner,
-                "name": record.name,
-                "attributes": json.dumps(attributes, ensure_ascii=True, separators=(",", ":")),
-            }
-        case Answer():
-            return {"question": record.question, "answer": record.answer}
-        case Event():
-            return {"kind": record.kind, "channel": record.channel}
-        case StageChange():
-            return {"stage": record.stage}
 
 
 _TABLES: Mapping[type[Record], Table] = {
