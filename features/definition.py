@@ -40,7 +40,9 @@ UNKNOWN = "unknown"
 class _Part(BaseModel):
     """A strict, immutable part of the definition: a misspelt key is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False
+    )
 
 
 class Attribute(_Part):
@@ -71,6 +73,8 @@ class Attribute(_Part):
     def _values_belong_to_categories(self) -> Self:
         if self.values is not None and self.type != "category":
             raise ValueError(f"values are for categories; {self.name} is a {self.type}")
+        if self.values is not None and len(set(self.values)) != len(self.values):
+            raise ValueError(f"a value of {self.name} is listed twice in {list(self.values)}")
         if self.monotone and self.type in ("category", "boolean"):
             raise ValueError(f"monotone is for numbers and dates; {self.name} is a {self.type}")
         return self
@@ -167,7 +171,9 @@ class Engagement(_Part):
 
     kinds: tuple[EventKind, ...] = ()
     channels: tuple[Name, ...] = ()
-    windows_days: tuple[Annotated[float, Field(gt=0, le=3650)], ...] = (7.0, 30.0, 90.0)
+    windows_days: tuple[Annotated[float, Field(gt=0, le=3650)], ...] = Field(
+        default=(7.0, 30.0, 90.0), min_length=1
+    )
 
     @model_validator(mode="after")
     def _windows_grow(self) -> Self:
@@ -220,8 +226,12 @@ class Cohorts(_Part):
         return self
 
 
-CLOSING_STAGES = (Stage(name="won", closed=True), Stage(name="lost", closed=True))
-"""Stages that every company has: a deal that closes moves its lead into one of them."""
+COMMON_STAGES = (
+    Stage(name="won", closed=True),
+    Stage(name="lost", closed=True),
+    Stage(name="reopened"),
+)
+"""Stages that every company has: a deal that closes, or is annulled, moves its lead into one of them."""
 
 DEFAULT_ROUTES = (
     Route(name="sales_ready", label="Sales-ready", at_least=0.30),
@@ -252,7 +262,7 @@ class Definition(_Part):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        problems = [*_repeated(self), *_routes_descend(self.routes)]
+        problems = [*_repeated(self), *_routes_descend(self.routes), *_stages_close(self.stages)]
         if self.time != "dated" and self.cohorts.after_opening_hours is None:
             problems.append(f"time: {self.time} needs cohorts: after_opening_hours: 0")
         if self.horizon_days is None and self.cohorts.after_opening_hours is None:
@@ -285,9 +295,9 @@ class Definition(_Part):
 
     @cached_property
     def all_stages(self) -> tuple[Stage, ...]:
-        """The stages agreed on and the closing ones every company has; positions are their codes."""
+        """The stages agreed on and those that every company has; positions are their codes."""
         named = {s.name for s in self.stages}
-        return (*self.stages, *(s for s in CLOSING_STAGES if s.name not in named))
+        return (*self.stages, *(s for s in COMMON_STAGES if s.name not in named))
 
     @cached_property
     def hash(self) -> str:
@@ -343,6 +353,16 @@ def _routes_descend(routes: tuple[Route, ...]) -> list[str]:
         if r.if_not_accepted is not None and r.if_not_accepted not in names
     ]
     return problems
+
+
+def _stages_close(stages: tuple[Stage, ...]) -> list[str]:
+    """The stages into which deals move leads close or reopen them, however they are redescribed."""
+    closed = {stage.name: stage.closed for stage in COMMON_STAGES}
+    return [
+        f"stages.{stage.name}.closed must be {str(closed[stage.name]).lower()}: deals rely on it"
+        for stage in stages
+        if closed.get(stage.name, stage.closed) != stage.closed
+    ]
 
 
 class _Loader(yaml.SafeLoader):

@@ -14,6 +14,7 @@ import numpy as np
 from features import bant, demographics, engagement
 from features.catalog import Catalog
 from features.definition import Definition
+from features.errors import DefinitionError, Problem
 from features.facts import Facts, Ints, Queries
 from features.frames import Column, FeatureFrame, concatenate
 
@@ -22,12 +23,32 @@ PAIRS_AT_ONCE = 2_000_000
 
 
 def build_catalog(definition: Definition) -> Catalog:
-    """Every feature that the definition gives rise to, in the order of the columns."""
-    return (
+    """Every feature that the definition gives rise to, in the order of the columns.
+
+    Raises:
+        DefinitionError: two facts would share a column, as the attribute `seen_days` and the date
+            `seen` would.
+    """
+    catalog = (
         *demographics.specs(definition),
         *bant.specs(definition),
         *engagement.specs(definition),
     )
+    if len({spec.name for spec in catalog}) != len(catalog):
+        raise _shared(catalog)
+    return catalog
+
+
+def _shared(catalog: Catalog) -> DefinitionError:
+    facts: dict[str, list[str]] = {}
+    for spec in catalog:
+        facts.setdefault(spec.name, []).append(spec.fact)
+    problems = [
+        Problem("definition", name, "", f"is a column of {' and of '.join(sharing)}")
+        for name, sharing in facts.items()
+        if len(sharing) > 1
+    ]
+    return DefinitionError("columns would share a name", hint="Rename one.", problems=problems)
 
 
 def compute_features(facts: Facts, queries: Queries, definition: Definition) -> FeatureFrame:
