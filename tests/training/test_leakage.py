@@ -1,0 +1,449 @@
+"""The leakage probe names every column that knows the outcome, and no honest one."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from features.errors import LeakageError
+from features.frames import Category
+from training.intervals import OneClassError
+from training.leakage import Finding, probe_leakage, refuse_leakage
+from training.telling_names import GRADED, OVERWRITTEN, words_of
+
+N = 4000
+
+
+def outcomes(seed: int = 0, rate: float = 0.3, n: int = N) -> np.ndarray:
+    return (np.random.default_rng(seed).random(n) < rate).astype(float)
+
+
+def kinds(findings: tuple[Finding, ...]) -> dict[str, str]:
+    return {finding.column: finding.kind for finding in findings}
+
+
+def blocked(findings: tuple[Finding, ...]) -> set[str]:
+    return {finding.column for finding in findings if finding.blocking}
+
+
+# What gives a column away
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_a_number_that_separates_almost_perfectly_is_named(noise: float) -> None:
+    y = outcomes()
+    amount = y + np.random.default_rng(1).normal(0, noise, N)
+    assert kinds(probe_leakage({"amount": amount}, y)) == {"amount": "separates"}
+
+
+def test_a_number_that_separates_by_its_middle_is_named() -> None:
+    # No order would find it: winners are in the middle, losers at both ends.
+    rng, y = np.random.default_rng(1), outcomes()
+    spread = np.where(y == 1, rng.normal(0, 0.2, N), rng.choice([-2, 2], N) + rng.normal(0, 0.2, N))
+    assert kinds(probe_leakage({"balance": spread}, y)) == {"balance": "separates"}
+
+
+def test_a_category_that_separates_is_named_in_either_form() -> None:
+    y = outcomes()
+    codes = (2 * y + (np.random.default_rng(1).random(N) < 0.5)).astype(np.int64)
+    levels = ("a", "b", "c", "d")
+    pair, category = (codes, levels), Category(codes, levels)
+    found = [probe_leakage({"how_it_went": column}, y) for column in (pair, category)]
+    assert found[0] == found[1]
+    assert kinds(found[0]) == {"how_it_went": "separates"}
+
+
+def test_a_value_that_is_there_only_for_winners_is_named_for_its_presence() -> None:
+    y = outcomes()
+    value = np.where(y == 1, np.random.default_rng(1).lognormal(6, 1, N), np.nan)
+    (found,) = probe_leakage({"amount": value}, y)
+    assert (found.kind, found.blocking) == ("presence", True)
+    assert "filled in" in found.message
+
+
+def test_groups_of_leads_that_never_win_are_named_although_the_column_explains_little() -> None:
+    # Like the length of a call: hopeless when short, undecided otherwise.
+    rng = np.random.default_rng(2)
+    seconds = rng.lognormal(5, 1, 20_000)
+    y = (rng.random(20_000) < np.where(seconds < 60, 0.0, 0.14)).astype(float)
+    (found,) = probe_leakage({"talk": seconds}, y)
+    assert found.kind == "settles"
+    # ln 60 is .9 standard deviations below the mean: 18 % of a normal distribution (tables).
+    assert found.statistic == pytest.approx(0.18, abs=0.04)
+
+
+def test_leads_that_never_lose_are_named_as_well() -> None:
+    rng = np.random.default_rng(2)
+    sure = rng.random(20_000) < 0.08
+    y = (rng.random(20_000) < np.where(sure, 1.0, 0.5)).astype(float)
+    assert kinds(probe_leakage({"step": (sure.astype(int), ("no", "yes"))}, y)) == {
+        "step": "settles"
+    }
+
+
+def test_values_written_after_close_are_named_without_looking_at_outcomes() -> None:
+    y, noise = outcomes(), np.random.default_rng(1).normal(0, 1, N)
+    findings = probe_leakage(
+        {"budget": noise, "size": noise}, y, filled_after_close_share={"budget": 0.4, "size": 0.01}
+    )
+    assert kinds(findings) == {"budget": "late"}
+    assert "40%" in findings[0].message
+
+
+# What does not
+
+
+def test_a_strong_but_honest_column_is_not_accused() -> None:
+    # Winners half again a standard deviation higher: AUC .72, a tenth of the uncertainty.
+    y = outcomes()
+    visits = np.random.default_rng(1).normal(0, 1, N) + 0.85 * y
+    assert probe_leakage({"visits": visits}, y) == ()
+
+
+def test_presence_that_merely_depends_on_the_outcome_is_not_accused() -> None:
+    # As in real forms: 14 % of those win who left it empty, 49 % of those who did not.
+    rng = np.random.default_rng(1)
+    empty = rng.random(N) < 0.3
+    y = (rng.random(N) < np.where(empty, 0.14, 0.49)).astype(float)
+    assert probe_leakage({"occupation": np.where(empty, np.nan, 1.0)}, y) == ()
+
+
+@pytest.mark.parametrize("n", [40, 400, 4000])
+def test_noise_is_never_accused(n: int) -> None:
+    rng = np.random.default_rng(3)
+    columns: dict[str, Any] = {}
+    for number in range(60):
+        columns[f"number_{number}"] = rng.normal(0, 1, n)
+        columns[f"code_{number}"] = (rng.integers(-1, rng.integers(1, n), n), ("x",) * n)
+        columns[f"gap_{number}"] = np.where(rng.random(n) < rng.random(), np.nan, 1.0)
+    assert probe_leakage(columns, outcomes(4, 0.2, n)) == ()
+
+
+def test_a_lead_that_is_recognised_from_its_own_rows_is_not_leakage() -> None:
+    # A code that differs by lead looks like a perfect predictor unless a lead stays in one fold.
+    lead = np.repeat(np.arange(400), 10)
+    y = outcomes(1, 0.3, 400)[lead]
+    column = {"account": (lead, tuple(map(str, range(400))))}
+    assert kinds(probe_leakage(column, y)) == {"account": "separates"}
+    assert probe_leakage(column, y, groups=lead) == ()
+
+
+def test_rows_of_a_lead_weigh_one_together() -> None:
+    rng = np.random.default_rng(5)
+    y = outcomes(1, 0.3, 300)
+    column = y + rng.normal(0, 1.2, 300)
+    rows = np.repeat(np.arange(300), rng.integers(1, 40, 300))
+    once = probe_leakage({"last_activity": column}, y)[0]
+    often = probe_leakage({"last_activity": column[rows]}, y[rows], groups=rows)[0]
+    assert often.kind == once.kind == "named"
+    # Bins hold equally many rows, not leads, so the figures are near and not the same.
+    assert often.statistic == pytest.approx(once.statistic, abs=0.06)
+
+
+# Names
+
+
+def test_a_telling_name_needs_evidence() -> None:
+    rng, y = np.random.default_rng(1), outcomes()
+    weak, none = rng.normal(0, 1, N) + 0.4 * y, rng.normal(0, 1, N)
+    findings = probe_leakage({"Last Activity": weak, "Close Date": none, "visits": weak}, y)
+    assert kinds(findings) == {"Last Activity": "named", "Close Date": "suspect"}
+    assert blocked(findings) == {"Last Activity"}
+
+
+def test_a_grade_is_accused_when_only_some_leads_got_one() -> None:
+    rng, y = np.random.default_rng(1), outcomes()
+    grade = rng.normal(0, 1, N) + 0.5 * y
+    some = np.where(rng.random(N) < 0.4, np.nan, grade)
+    findings = probe_leakage({"credit_score": grade, "activity_score": some}, y)
+    assert kinds(findings) == {"credit_score": "suspect", "activity_score": "named"}
+
+
+def test_a_column_made_of_dated_facts_is_not_accused_for_its_name() -> None:
+    y = outcomes()
+    weak = np.random.default_rng(1).normal(0, 1, N) + 0.4 * y
+    assert probe_leakage({"stage": weak}, y, dated={"stage"}) == ()
+    assert kinds(probe_leakage({"stage": y}, y, dated={"stage"})) == {"stage": "separates"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Last Activity",
+        "last_notable_activity",
+        "lastContactDate",
+        "LATEST_CALL",
+        "Tags",
+        "Status",
+        "lead status",
+        "deal_stage",
+        "Sales Stage",
+        "close_date",
+        "closeValue",
+        "lost reason",
+        "Closed At",
+        "won_amount",
+        "call_outcome",
+        "converted",
+        "invoice_number",
+    ],
+)
+def test_names_of_overwritten_fields_are_recognised(name: str) -> None:
+    assert OVERWRITTEN.search(words_of(name))
+
+
+@pytest.mark.parametrize(
+    "name", ["Lead Quality", "lead_score", "Asymmetrique Profile Index", "Lead Profile"]
+)
+def test_names_of_grades_are_recognised(name: str) -> None:
+    assert GRADED.search(words_of(name))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "marital_status",
+        "employment_status",
+        "funding_stage",
+        "last_name",
+        "poutcome",
+        "cons.conf.idx",
+        "day_of_week",
+        "previous",
+        "contact",
+        "Deal_type",
+        "Lead Source",
+        "Receive More Updates About Our Courses",
+        "What matters most to you in choosing a course",
+        "closest_office",
+        "stage_of_life",
+        "window",
+        "profile_photo",
+        "vintage",
+    ],
+)
+def test_names_that_only_sound_similar_are_not(name: str) -> None:
+    assert not OVERWRITTEN.search(words_of(name))
+    assert not GRADED.search(words_of(name))
+
+
+# What happens then
+
+
+def test_training_is_stopped_with_every_column_and_both_ways_out() -> None:
+    y = outcomes()
+    findings = probe_leakage({"a": y, "size": np.ones(N), "b": np.where(y == 1, 1, np.nan)}, y)
+    with pytest.raises(LeakageError) as stop:
+        refuse_leakage(findings)
+    text = str(stop.value)
+    assert [problem.field for problem in stop.value.problems] == ["a", "b"]
+    for words in (
+        "2 of the columns",
+        "known_late: true",
+        "--allow-leakage a",
+        "--allow-leakage b",
+    ):
+        assert words in text
+
+
+def test_a_person_can_overrule_one_column_and_it_stays_on_record() -> None:
+    y = outcomes()
+    findings = probe_leakage({"a": y, "b": y}, y, allow={"a"})
+    assert blocked(findings) == {"b"}
+    assert findings[0].allowed
+    assert "overruled" in findings[0].message
+    refuse_leakage([finding for finding in findings if finding.column == "a"])
+
+
+def test_findings_are_plain_json() -> None:
+    y = outcomes()
+    (found,) = probe_leakage({"a": y}, y)
+    text = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert (text["column"], text["kind"], text["threshold"]) == ("a", "separates", 0.22)
+
+
+def test_without_two_classes_or_with_ragged_columns_the_probe_refuses() -> None:
+    with pytest.raises(OneClassError):
+        probe_leakage({"a": [1.0, 2.0]}, [0, 0])
+    with pytest.raises(ValueError, match="size has 3 values for 2 outcomes"):
+        probe_leakage({"size": [1.0, 2.0, 3.0]}, [0, 1])
+
+
+@pytest.mark.parametrize(
+    "column", [[np.nan] * 4, [np.inf, 1, 2, 3], ([-1] * 4, ()), ([0] * 4, ("x",))]
+)
+def test_empty_constant_and_infinite_columns_are_harmless(column: Any) -> None:
+    assert probe_leakage({"size": column}, [0, 1, 0, 1]) == ()
+
+
+# Real data. The traps are those that the data's own descriptions and `data/README.md` name.
+
+Table = tuple[dict[str, Any], np.ndarray, np.ndarray | None]
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    default = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+    path = Path(os.environ.get("PROPENSITY_DATA", default))
+    if not path.is_dir():
+        pytest.skip(f"the real data sets are not at {path}; set PROPENSITY_DATA")
+    return path
+
+
+def column_of(series: Any) -> Any:
+    import pandas as pd
+
+    if series.dtype.kind in "biuf":
+        return series.to_numpy(float)
+    codes, levels = pd.factorize(series)
+    return codes.astype(np.int64), tuple(map(str, levels))
+
+
+def columns_of(table: Any, *without: str) -> dict[str, Any]:
+    return {name: column_of(table[name]) for name in table.columns if name not in without}
+
+
+def bank(folder: Path) -> Table:
+    import pandas as pd
+
+    table = pd.read_csv(folder / "bank_additional" / "bank-additional-full.csv", sep=";")
+    return columns_of(table, "y"), (table["y"] == "yes").to_numpy(float), None
+
+
+def x_education(folder: Path) -> Table:
+    import pandas as pd
+
+    table = pd.read_csv(folder / "x_education" / "Leads.csv").replace("Select", None)
+    columns = columns_of(table, "Converted", "Prospect ID", "Lead Number")
+    return columns, table["Converted"].to_numpy(float), None
+
+
+def x_education_as_it_comes(folder: Path) -> Table:
+    import pandas as pd
+
+    table = pd.read_csv(folder / "x_education" / "Leads.csv")
+    return columns_of(table, "Converted"), table["Converted"].to_numpy(float), None
+
+
+def maven(folder: Path) -> Table:
+    import pandas as pd
+
+    deals = pd.read_csv(folder / "maven_crm" / "sales_pipeline.csv")
+    deals = deals[deals["deal_stage"].isin(["Won", "Lost"])]
+    deals = deals.merge(pd.read_csv(folder / "maven_crm" / "accounts.csv"), "left", "account")
+    deals = deals.merge(
+        pd.read_csv(folder / "maven_crm" / "sales_teams.csv"), "left", "sales_agent"
+    )
+    engaged = pd.to_datetime(deals["engage_date"])
+    deals["engage_date"] = (engaged - engaged.min()).dt.days
+    columns = columns_of(deals, "deal_stage", "close_date", "opportunity_id")
+    return columns, (deals["deal_stage"] == "Won").to_numpy(float), None
+
+
+def salvirt(folder: Path) -> Table:
+    import pandas as pd
+
+    table = pd.read_csv(folder / "salvirt_b2b" / "Salvirt_B2B_ML_dataset.csv", sep=";")
+    duplicates = pd.factorize(table.apply(tuple, axis=1))[0]
+    return columns_of(table, "Status"), (table["Status"] == "Won").to_numpy(float), duplicates
+
+
+def bpi2012(folder: Path, hours: float) -> Table:
+    """Counts of each event in the first hours of the cases still open then."""
+    import pandas as pd
+
+    cases = pd.read_parquet(folder / "bpi2012" / "cases.parquet")
+    events = pd.read_parquet(folder / "bpi2012" / "events.parquet")
+    cases["case"] = cases["concept:name"].astype(str)
+    begun = pd.to_datetime(cases["REG_DATE"], utc=True).set_axis(cases["case"])
+    events["case"] = events["case"].astype(str)
+    events["age"] = (events["time:timestamp"] - events["case"].map(begun)).dt.total_seconds() / 3600
+    ends = ["A_APPROVED", "A_DECLINED", "A_CANCELLED"]
+    end = events[events["concept:name"].isin(ends)].sort_values("age").groupby("case").first()
+    still_open = end[(end["age"] >= hours) | (hours == np.inf)]
+    seen = events[(events["age"] < hours) & events["case"].isin(still_open.index)]
+    counts = pd.crosstab(seen["case"], seen["concept:name"]).reindex(still_open.index, fill_value=0)
+    columns = columns_of(counts)
+    columns["amount"] = (
+        cases.set_index("case")["AMOUNT_REQ"].reindex(still_open.index).to_numpy(float)
+    )
+    return columns, (still_open["concept:name"] == "A_APPROVED").to_numpy(float), None
+
+
+X_EDUCATION = {
+    "Tags",
+    "Lead Quality",
+    "Last Notable Activity",
+    "Last Activity",
+    "Lead Profile",
+    "Asymmetrique Activity Index",
+    "Asymmetrique Profile Index",
+    "Asymmetrique Activity Score",
+    "Asymmetrique Profile Score",
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("read", "traps"),
+    [
+        (bank, {"duration"}),
+        (x_education, X_EDUCATION),
+        (x_education_as_it_comes, X_EDUCATION),
+        (maven, {"close_value"}),
+        (salvirt, set()),
+        (lambda folder: bpi2012(folder, 1), set()),
+        (lambda folder: bpi2012(folder, 24), set()),
+        (lambda folder: bpi2012(folder, 72), set()),
+    ],
+    ids=["bank", "x_education", "x_education raw", "maven", "salvirt", "1 h", "24 h", "72 h"],
+)
+def test_real_traps_are_all_named_and_no_other_column_is(
+    folder: Path, read: Callable[[Path], Table], traps: set[str]
+) -> None:
+    columns, y, groups = read(folder)
+    findings = probe_leakage(columns, y, groups=groups)
+    assert {finding.column for finding in findings} == traps
+    assert blocked(findings) == traps
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("share", [2, 4])
+@pytest.mark.parametrize(
+    ("read", "traps"), [(bank, {"duration"}), (x_education, X_EDUCATION), (maven, {"close_value"})]
+)
+def test_a_half_and_a_quarter_of_the_leads_are_enough(
+    folder: Path, read: Callable[[Path], Table], traps: set[str], share: int
+) -> None:
+    columns, y, _ = read(folder)
+    for seed in range(3):
+        some = np.random.default_rng(seed).permutation(len(y))[: len(y) // share]
+        fewer = {
+            name: (values[0][some], values[1]) if isinstance(values, tuple) else values[some]
+            for name, values in columns.items()
+        }
+        assert blocked(probe_leakage(fewer, y[some], seed=seed)) == traps
+
+
+@pytest.mark.real_data
+def test_events_counted_over_the_whole_case_are_caught(folder: Path) -> None:
+    columns, y, _ = bpi2012(folder, np.inf)
+    found = blocked(probe_leakage(columns, y))
+    assert {"A_APPROVED", "A_REGISTERED", "A_ACTIVATED", "O_ACCEPTED"} <= found
+
+
+@pytest.mark.real_data
+def test_dates_that_only_closed_deals_have_are_caught(folder: Path) -> None:
+    # Open deals counted as lost: a close date is there for winners and for half of the others.
+    import pandas as pd
+
+    deals = pd.read_csv(folder / "maven_crm" / "sales_pipeline.csv")
+    y = (deals["deal_stage"] == "Won").to_numpy(float)
+    columns = columns_of(deals[["close_date", "close_value", "product"]])
+    assert blocked(probe_leakage(columns, y)) == {"close_date", "close_value"}
