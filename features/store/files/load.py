@@ -1,0 +1,249 @@
+"""How do files get into the store? Source by source, chunk by chunk, good rows kept and bad ones named.
+
+A chunk is one transaction and facts are idempotent, so an import that was killed is simply run again.
+Everything that can be known beforehand (missing files and columns, a mapping that does not fit the
+definition) stops the import before its first row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from features.definition import Definition
+from features.errors import DefinitionError, InputError, Problem
+from features.facts import Record
+from features.sources import Source
+from features.store.engine import Store
+from features.store.files.cells import Columns, Mapped
+from features.store.files.checks import column_problems, mapping_problems, typed_columns
+from features.store.files.joining import Enricher, Lookup, build_lookup, open_join
+from features.store.files.mapping import RowMapper
+from features.store.files.opening import opening_of
+from features.store.files.reading import open_table
+from features.store.files.rejects import Rejects
+from features.store.files.report import FileReport, LoadReport
+from features.store.files.styles import Styles, styles_of
+from features.store.files.tables import BadRow, Table
+from features.store.files.values import time_zone
+from features.store.ingest import IngestReport, ingest
+from features.store.outcomes import Deal, record_deals
+
+CHUNK_ROWS = 10_000
+
+Progress = Callable[[str, int, float], None]
+"""Called after each chunk: the file, its rows so far, and the share of it that was read (0 to 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A source with its open files."""
+
+    source: Source
+    table: Table
+    joined: tuple[Table, ...]
+
+
+def load(
+    store: Store,
+    definition: Definition,
+    *,
+    now: int,
+    rejects: Path,
+    directory: Path | None = None,
+    files: Mapping[str, Path] | None = None,
+    progress: Progress | None = None,
+    chunk_rows: int = CHUNK_ROWS,
+) -> LoadReport:
+    """Import the files that a definition names.
+
+    Args:
+        store: where the facts go.
+        definition: its `sources` say what the rows mean.
+        now: the present instant; facts from the future are problems.
+        rejects: a directory; `<file>.rejects.csv` in it gets the rows of which nothing was taken.
+        directory: where the files lie. Left out, only `files` are read.
+        files: the file as the definition calls it -> where it lies instead.
+        progress: told after each chunk.
+        chunk_rows: rows a transaction; the result does not depend on it.
+
+    Raises:
+        DefinitionError: the mapping does not fit the definition or the files (all problems).
+        InputError: files are missing or cannot be read (all of them).
+    """
+    if problems := mapping_problems(definition):
+        raise DefinitionError("the sources do not hold together", problems=problems)
+    opened = _open_all(definition, _locate(definition, directory, files or {}))
+    reports = []
+    for position, one in enumerate(opened):
+        path = rejects / _rejects_name([o.source for o in opened], position)
+        loading = _Loading(store, definition, one, now)
+        reports.append(loading.run(path, chunk_rows, progress or (lambda *_: None)))
+    return LoadReport(tuple(reports))
+
+
+def _locate(
+    definition: Definition, directory: Path | None, files: Mapping[str, Path]
+) -> dict[str, Path]:
+    """Where each source's file lies, and those it joins; files to be left out are not in it."""
+    named = {source.file: source for source in definition.sources}
+    joined = {join.file for source in definition.sources for join in source.join}
+    if strange := sorted(set(files) - set(named) - joined):
+        raise InputError(
+            f"the definition has no source for {', '.join(strange)}",
+            hint=f"Its sources are {', '.join(sorted({*named, *joined})) or 'none'}.",
+        )
+    if not named:
+        raise DefinitionError(
+            "the definition has no sources", hint="`propensity init FILE…` writes them."
+        )
+    wanted = set(named) if directory else set(files) & set(named)
+    wanted |= {join.file for name in wanted for join in named[name].join}
+    beside = directory or next((path.parent for path in files.values()), Path())
+    return {name: files.get(name, beside / name) for name in wanted}
+
+
+def _open_all(definition: Definition, paths: Mapping[str, Path]) -> list[_Opened]:
+    """All sources with their files, or everything that is wrong with any of them."""
+    opened: list[_Opened] = []
+    unreadable: list[Problem] = []
+    problems: list[Problem] = []
+    for source in definition.sources:
+        if source.file not in paths:
+            continue
+        try:
+            table = open_table(paths[source.file], source.format, PurePath(source.file).name)
+            joined = tuple(open_join(paths[j.file], j, source.format) for j in source.join)
+        except InputError as error:
+            unreadable.append(Problem(source.file, "(file)", "", f"{error.message} {error.hint}"))
+            continue
+        problems += column_problems(source, table, joined)
+        opened.append(_Opened(source, table, joined))
+    if unreadable:
+        raise InputError("nothing was imported: files cannot be read", problems=unreadable)
+    if problems:
+        raise DefinitionError("nothing was imported: columns are missing", problems=problems)
+    return opened
+
+
+def _rejects_name(sources: Sequence[Source], position: int) -> str:
+    """A name of its own for each source, also where two read the same file."""
+    name = PurePath(sources[position].file).name
+    earlier = sum(PurePath(source.file).name == name for source in sources[:position])
+    return f"{name}.rejects.csv" if not earlier else f"{name}.{earlier + 1}.rejects.csv"
+
+
+class _Loading:
+    """The import of one source: its rows mapped, written and reported."""
+
+    def __init__(self, store: Store, definition: Definition, opened: _Opened, now: int) -> None:
+        self._store = store
+        self._definition = definition
+        self._now = now
+        self._table = opened.table
+        source, table = opened.source, opened.table
+        styles, self._lookups = _prepared(opened, typed_columns(source, definition))
+        zone = time_zone(source.format.timezone, f"sources.{source.file}.format.timezone")
+        names = [*table.columns, *(c for lookup in self._lookups for c in lookup.columns)]
+        columns = Columns(names, source.format.unanswered, styles, zone)
+        opening = opening_of(source, table, styles, zone)
+        where = f"{table.label} {table.unit}"
+        self._enriched = Enricher(table.columns, source.replace, self._lookups)
+        self._mapper = RowMapper(definition, source, columns, opening, where, now)
+        self.report = FileReport(
+            source.file,
+            guesses={**table.guesses, **styles.guesses},
+            warnings=list(styles.warnings),
+        )
+
+    def run(self, rejects: Path, chunk_rows: int, progress: Progress) -> FileReport:
+        """Import all rows."""
+        report = self.report
+        with Rejects(rejects, self._table.columns) as rejected:
+            for chunk in self._table.chunks(chunk_rows):
+                mapped = [self._mapper(self._enriched(row)) for row in chunk.rows]
+                self._write(mapped)
+                every: list[Mapped | BadRow] = [*chunk.bad, *mapped]
+                for one in sorted(every, key=lambda item: item.row.number):
+                    self._tell(one, rejected)
+                progress(report.file, report.rows, chunk.share)
+            report.rejects = rejected.path
+        report.warnings += _about(self._lookups)
+        return report
+
+    def _write(self, mapped: Sequence[Mapped]) -> None:
+        """One transaction; what the store refuses becomes a problem of its row."""
+        facts = [(one, fact) for one in mapped for fact in one.records]
+        deals = [(one, deal) for one in mapped for deal in one.deals]
+        if not facts and not deals:
+            return
+        with self._store.write() as connection:
+            ingested = ingest(connection, [f for _, f in facts], self._definition, self._now)
+            closed = record_deals(connection, [d for _, d in deals], self._definition, self._now)
+        self._refused(ingested, facts)
+        self._refused(closed, deals)
+
+    def _refused(
+        self,
+        done: IngestReport,
+        facts: Sequence[tuple[Mapped, Record]] | Sequence[tuple[Mapped, Deal]],
+    ) -> None:
+        self.report.added += done.added
+        self.report.unchanged += done.unchanged
+        for position, problems in done.problems.items():
+            one, fact = facts[position]
+            one.problems += [
+                self._mapper.named_by_column(problem, fact, one.where) for problem in problems
+            ]
+
+    def _tell(self, one: Mapped | BadRow, rejected: Rejects) -> None:
+        """Count a row, and put it aside where there is something wrong with it."""
+        report = self.report
+        report.rows += 1
+        problems = [one.problem] if isinstance(one, BadRow) else one.problems
+        if problems:
+            report.rejected += 1
+            report.note(problems)
+            own = (
+                one.row.cells[: len(self._table.columns)]
+                if isinstance(one, Mapped)
+                else one.row.cells
+            )
+            rejected.add(one.row._replace(cells=own), problems)
+        elif isinstance(one, Mapped):
+            report.skipped += not one.records and not one.deals
+            if one.left_open is not None:
+                report.note_open(one.left_open)
+
+
+def _prepared(opened: _Opened, wanted: tuple[list[str], list[str]]) -> tuple[Styles, list[Lookup]]:
+    """How the columns are written, and the joined files as lookups."""
+    source, table = opened.source, opened.table
+    numbers, dates = ([c for c in kind if c in table.columns] for kind in wanted)
+    own = styles_of(table, numbers, dates, source.format)
+    present = list(table.columns)
+    lookups: list[Lookup] = []
+    by_column = dict(own.by_column)
+    for join, other in zip(source.join, opened.joined, strict=True):
+        lookup = build_lookup(join, other, present, wanted, source.format)
+        present += lookup.columns
+        by_column |= lookup.styles.by_column
+        lookups.append(lookup)
+    return Styles(by_column, own.guesses, own.warnings), lookups
+
+
+def _about(lookups: Sequence[Lookup]) -> list[str]:
+    """What was odd about the joined files."""
+    said = []
+    for lookup in lookups:
+        said += [f"{lookup.label}: {warning}" for warning in lookup.styles.warnings]
+        if lookup.repeated:
+            said.append(
+                f"{lookup.label}: {lookup.repeated} keys are there twice; the first row counts"
+            )
+        if lookup.missed:
+            most = ", ".join(repr(key) for key, _ in lookup.missed.most_common(5))
+            rows = lookup.missed.total()
+            said.append(f"{lookup.label}: {rows} rows found no {lookup.key} there, such as {most}")
+    return said
