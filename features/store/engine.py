@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from features.errors import StoreError
 
+__all__ = ["Connection", "Store"]
+
 BUSY_TIMEOUT_MS = 10_000
 
 
@@ -36,7 +38,9 @@ class Store:
             self._reader = _sqlite_engine(self.url.render_as_string(False), "BEGIN")
             self._writer = _sqlite_engine(self.url.render_as_string(False), "BEGIN IMMEDIATE")
         else:
-            self._reader = self._writer = create_engine(self.url, pool_pre_ping=True)
+            self._reader = self._writer = create_engine(
+                self.url, pool_pre_ping=True, hide_parameters=True
+            )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -93,7 +97,7 @@ def _with_driver(url: str) -> str:
 
 
 def _sqlite_engine(url: str, begin: str) -> Engine:
-    engine = create_engine(url, connect_args={"check_same_thread": False})
+    engine = create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _settings(connection: sqlite3.Connection, _record: Any) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from features.definition import Definition
-from features.facts import Facts, Queries
+from features.facts import Facts, LeadVersion, Queries
 from features.gather import FactsBuilder
 from features.lifecycle import is_open
 from features.store.tables import answers, events, lead_versions, leads, stages
@@ -120,6 +120,35 @@ def profiles(connection: Connection, lead_ids: Sequence[str]) -> dict[str, Profi
                 row.external_id, row.name, row.owner, row.kind or "prospect", row.do_not_score
             )
     return found
+
+
+def latest_version(connection: Connection, lead_id: str) -> LeadVersion | None:
+    """The lead as last described; None when there is no such lead."""
+    query = (
+        select(lead_versions)
+        .join(leads, leads.c.id == lead_versions.c.lead)
+        .where(leads.c.external_id == lead_id)
+        .order_by(
+            lead_versions.c.occurred_at.desc(),
+            lead_versions.c.recorded_at.desc(),
+            lead_versions.c.id.desc(),
+        )
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return LeadVersion(
+        lead=lead_id,
+        occurred_at=row.occurred_at,
+        recorded_at=row.recorded_at,
+        attributes=json.loads(row.attributes),
+        kind=row.kind,
+        owner=row.owner,
+        name=row.name,
+        source=row.source,
+        external_id=row.external_id,
+    )
 
 
 def timeline(connection: Connection, lead_id: str, before: int) -> list[dict[str, Any]]:

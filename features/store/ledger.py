@@ -86,7 +86,8 @@ class ScoreEntry:
         bundle, definition: digests of what computed it.
         inputs: the feature row, by column name.
         reasons: the reasons as they were shown.
-        channel: where it was shown: `api`, `batch`, `queue` or `file`.
+        channel: where it was shown: `api`, `batch`, `queue` or `file`; `payload` when the facts came
+            with the request, so that the store cannot tell it again.
     """
 
     lead: str
@@ -146,7 +147,7 @@ def record_scores(
     statement = scores.insert().returning(scores.c.id, sort_by_parameter_order=True)
     ids = [int(row.id) for row in connection.execute(statement, rows)]
     latest = {
-        keys[entry.lead]: _current(keys[entry.lead], score, entry, queue)
+        keys[entry.lead]: (entry.as_of, _current(keys[entry.lead], score, entry, queue))
         for entry, queue, score in zip(entries, shown, ids, strict=True)
         if queue is not None and entry.lead in keys
     }
@@ -154,12 +155,38 @@ def record_scores(
     return ids
 
 
-def _replace_current(connection: Connection, latest: Mapping[int, dict[str, Any]]) -> None:
-    keys = list(latest)
+def _replace_current(
+    connection: Connection, latest: Mapping[int, tuple[int, dict[str, Any]]]
+) -> None:
+    """Put leads' new scores in place, unless one that speaks for a later instant got there first."""
+    keys = sorted(latest)
     for start in range(0, len(keys), 5_000):
         part = keys[start : start + 5_000]
-        connection.execute(current.delete().where(current.c.lead.in_(part)))
-        insert_ignoring(connection, current, [latest[key] for key in part])
+        joined = current.join(scores, scores.c.id == current.c.score)
+        query = select(current.c.lead, scores.c.as_of).select_from(joined)
+        there = connection.execute(query.where(current.c.lead.in_(part)))
+        later = {row.lead for row in there if row.as_of > latest[row.lead][0]}
+        chosen = [key for key in part if key not in later]
+        connection.execute(current.delete().where(current.c.lead.in_(chosen)))
+        insert_ignoring(connection, current, [latest[key][1] for key in chosen])
+
+
+def close_older(connection: Connection, as_of: int) -> int:
+    """Take leads out of the queue whose score speaks for an instant before `as_of`; how many.
+
+    After all open leads were scored at `as_of`, those left behind are no longer open.
+    """
+    behind = select(scores.c.id).where(scores.c.id == current.c.score, scores.c.as_of < as_of)
+    statement = current.update().where(current.c.is_open == 1, behind.exists())
+    return int(connection.execute(statement.values(is_open=0)).rowcount)
+
+
+def oldest_in_queue(connection: Connection) -> tuple[int | None, set[str]]:
+    """The instant that the oldest score in the queue speaks for, and the bundles that gave them."""
+    joined = current.join(scores, scores.c.id == current.c.score)
+    query = select(scores.c.bundle, func.min(scores.c.as_of).label("oldest")).select_from(joined)
+    rows = connection.execute(query.where(current.c.is_open == 1).group_by(scores.c.bundle)).all()
+    return min((int(row.oldest) for row in rows), default=None), {row.bundle for row in rows}
 
 
 def _row(entry: ScoreEntry, key: int | None) -> dict[str, Any]:
@@ -260,7 +287,9 @@ _SHOWN = (
 
 def queue_summary(connection: Connection, owner: str | None = None) -> dict[str, int]:
     """How many open leads are on each route, of one owner or of all."""
-    query = select(current.c.route, func.count()).where(current.c.is_open == 1)
+    joined = current.join(leads, leads.c.id == current.c.lead)
+    query = select(current.c.route, func.count()).select_from(joined)
+    query = query.where(current.c.is_open == 1, ~leads.c.do_not_score)
     if owner is not None:
         query = query.where(current.c.owner == owner)
     return {route: int(n) for route, n in connection.execute(query.group_by(current.c.route))}

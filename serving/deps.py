@@ -1,0 +1,103 @@
+"""What may an endpoint ask for? The parts of the running service, by type annotation.
+
+Everything hangs on the `Service` that `create_app` made: there is no global instance, so two services
+may live in one process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from features.errors import UnauthorisedError
+from features.store.access import Caller
+from features.store.engine import Connection, Store
+from models.workspace import Workspace
+from serving.metrics import Metrics
+from serving.queueing import QueueRefresher
+from serving.security import KeyRing, let_in
+from serving.settings import Settings
+from serving.state import LiveModel
+
+Clock = Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts of one running service."""
+
+    settings: Settings
+    workspace: Workspace
+    live: LiveModel
+    refresher: QueueRefresher
+    keys: KeyRing
+    metrics: Metrics
+    clock: Clock
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self.workspace.store
+
+
+def wall_clock() -> int:
+    """The present instant; the only place of the service that looks at a clock."""
+    return time.time_ns() // 1_000
+
+
+def service(request: Request) -> Service:
+    """The service that this request reached."""
+    found: Service = request.app.state.service
+    return found
+
+
+ServiceDep = Annotated[Service, Depends(service)]
+
+
+def _store(parts: ServiceDep) -> Store:
+    return parts.store
+
+
+def _settings(parts: ServiceDep) -> Settings:
+    return parts.settings
+
+
+def _live(parts: ServiceDep) -> LiveModel:
+    return parts.live
+
+
+def _metrics(parts: ServiceDep) -> Metrics:
+    return parts.metrics
+
+
+def _now(parts: ServiceDep) -> int:
+    return parts.clock()
+
+
+def _connection(parts: ServiceDep) -> Iterator[Connection]:
+    with parts.store.read() as connection:
+        yield connection
+
+
+def _caller(caller: Annotated[Caller | None, Depends(let_in)]) -> Caller:
+    if caller is None:
+        raise UnauthorisedError("nobody is signed in here")
+    return caller
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+StoreDep = Annotated[Store, Depends(_store)]
+SettingsDep = Annotated[Settings, Depends(_settings)]
+LiveModelDep = Annotated[LiveModel, Depends(_live)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+NowDep = Annotated[int, Depends(_now)]
+Conn = Annotated[Connection, Depends(_connection)]
+CallerDep = Annotated[Caller, Depends(_caller)]
+RequestIdDep = Annotated[str, Depends(_request_id)]

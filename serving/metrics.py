@@ -1,0 +1,109 @@
+"""How is the service doing? Counters and times for Prometheus, in a registry of this service's own.
+
+No label names a lead, a person or a key: labels are routes, statuses, roles and the like, so that
+their number is bounded and nothing personal leaves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from features.clock import SECOND
+from serving.scoring import LeadScore, Result
+from serving.state import LiveState
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The figures of one running service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "propensity_requests_total",
+            "Requests answered.",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "propensity_request_seconds",
+            "Time to the end of the answer.",
+            ("method", "route"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.scores = Counter(
+            "propensity_scores_total",
+            "Scores given.",
+            ("channel", "route"),
+            registry=self.registry,
+        )
+        self.refusals = Counter(
+            "propensity_score_refusals_total",
+            "Leads that could not be scored.",
+            ("reason",),
+            registry=self.registry,
+        )
+        self.caveats = Counter(
+            "propensity_score_warnings_total",
+            "Warnings given with scores.",
+            ("code",),
+            registry=self.registry,
+        )
+        self.facts = Counter(
+            "propensity_facts_total",
+            "Facts received.",
+            ("sort", "fate"),
+            registry=self.registry,
+        )
+        self._model = Gauge(
+            "propensity_model_info",
+            "1 for the model that scores.",
+            ("model", "calibration"),
+            registry=self.registry,
+        )
+        self._created = Gauge(
+            "propensity_model_created_timestamp_seconds",
+            "When the model that scores was made.",
+            registry=self.registry,
+        )
+        self._trouble = Gauge(
+            "propensity_trouble",
+            "1 while the promoted model or the edited definition cannot be used.",
+            ("of",),
+            registry=self.registry,
+        )
+        self.refreshed = Gauge(
+            "propensity_queue_refreshed_timestamp_seconds",
+            "When the queue was last scored as a whole by this process.",
+            registry=self.registry,
+        )
+
+    def count_scores(self, results: Sequence[Result], channel: str) -> None:
+        """Count what was answered."""
+        for result in results:
+            if isinstance(result, LeadScore):
+                self.scores.labels(channel, result.route).inc()
+                for caveat in result.caveats:
+                    self.caveats.labels(caveat.code).inc()
+            else:
+                self.refusals.labels(result.code).inc()
+
+    def count_facts(self, sort: str, added: int, unchanged: int, rejected: int) -> None:
+        """Count what became of facts that were sent."""
+        for fate, n in (("added", added), ("unchanged", unchanged), ("rejected", rejected)):
+            self.facts.labels(sort, fate).inc(n)
+
+    def exposition(self, state: LiveState) -> bytes:
+        """Everything in Prometheus' text format."""
+        self._model.clear()
+        if state.champion is not None:
+            model = state.champion.model
+            self._model.labels(model.digest, model.calibrator.kind).set(1)
+            self._created.set(state.champion.created_at / SECOND)
+        self._trouble.labels("model").set(state.model_trouble is not None)
+        self._trouble.labels("definition").set(state.definition_trouble is not None)
+        return generate_latest(self.registry)

@@ -1,0 +1,205 @@
+"""Whom shall I call next? The open leads in the order of their raw scores, and how they stay fresh.
+
+A rep sees the own leads only, whatever is asked for. Order and ties are the ledger's: raw score, then
+last touch (newest first), then the lead's id. A portion of the queue is scored outside any transaction
+and written in one, so that nobody waits for a refresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from features.clock import SECOND
+from features.errors import NoModelError
+from features.store.access import Caller
+from features.store.engine import Connection, Store
+from features.store.history import iter_open, newest_fact, profiles
+from features.store.ledger import (
+    close_older,
+    oldest_in_queue,
+    owners,
+    queue_summary,
+    read_queue,
+)
+from serving.scoring import Occasion, Scorer, keep, score_facts
+from serving.security import sees_owner
+
+PAGE = 50
+"""Rows of a page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """A page of the queue.
+
+    Attributes:
+        rows: the leads in order, as the ledger gives them (`lead_id`, `raw`, `probability`, …).
+        total: how many leads there are on all pages.
+        offset: how many come before this page.
+        routes: how many open leads each route has, of the owner looked at.
+        owners: whose leads may be chosen; empty for a rep.
+        owner: whose leads these are; None: everybody's.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    total: int
+    offset: int
+    routes: Mapping[str, int]
+    owners: Sequence[str]
+    owner: str | None
+
+
+def queue_page(
+    connection: Connection,
+    caller: Caller,
+    *,
+    owner: str | None = None,
+    route: str | None = None,
+    kind: str | None = None,
+    search: str | None = None,
+    page: int = 1,
+    per_page: int = PAGE,
+) -> QueueView:
+    """A page of the queue as this caller may see it; pages count from 1."""
+    offset = (page - 1) * per_page
+    return queue_slice(
+        connection,
+        caller,
+        owner=owner,
+        route=route,
+        kind=kind,
+        search=search,
+        limit=per_page,
+        offset=offset,
+    )
+
+
+def queue_slice(
+    connection: Connection,
+    caller: Caller,
+    *,
+    owner: str | None = None,
+    route: str | None = None,
+    kind: str | None = None,
+    search: str | None = None,
+    limit: int = PAGE,
+    offset: int = 0,
+) -> QueueView:
+    """The rows from `offset` on; see `features.store.ledger.read_queue` for the filters."""
+    mine = sees_owner(caller)
+    whose = mine if mine is not None else owner
+    found = read_queue(
+        connection,
+        owner=whose,
+        route=route,
+        kind=kind,
+        search=search,
+        limit=limit,
+        offset=offset,
+    )
+    return QueueView(
+        rows=found.rows,
+        total=found.total,
+        offset=offset,
+        routes=queue_summary(connection, whose),
+        owners=[] if mine is not None else owners(connection),
+        owner=whose,
+    )
+
+
+def refresh_queue(
+    store: Store,
+    scorer: Scorer,
+    now: int,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> int:
+    """Score every open lead at `now`; leads that are no longer open leave the queue.
+
+    Args:
+        store: where facts are read and scores are written, a portion at a time.
+        scorer: what scores.
+        now: the present instant, and the as-of of every score.
+        progress: told how many leads were scored, portion by portion.
+        stop: asked after each portion whether to leave the rest for later.
+
+    Returns:
+        How many leads were scored.
+    """
+    occasion = Occasion(now=now, channel="queue")
+    done = 0
+    with store.read() as connection:
+        for facts, queries in iter_open(connection, scorer.model.definition, now):
+            scores = score_facts(scorer, facts, queries, occasion)
+            known = profiles(connection, [score.lead for score in scores])
+            with store.write() as writer:
+                keep(writer, scores, occasion, known)
+            done += len(scores)
+            progress(len(scores))
+            if stop():
+                return done
+    with store.write() as writer:
+        close_older(writer, now)
+    return done
+
+
+class QueueRefresher:
+    """Keeps the queue's scores no older than `minutes`, and of the champion.
+
+    Args:
+        store: the database.
+        scorer: gives what scores now; raises `NoModelError` while nothing does.
+        clock: gives the present instant.
+        minutes: oldest age of a score in the queue.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scorer: Callable[[], Scorer],
+        clock: Callable[[], int],
+        minutes: float,
+    ) -> None:
+        self._store = store
+        self._scorer = scorer
+        self._clock = clock
+        self._interval = round(minutes * 60 * SECOND)
+        self._settled: tuple[str, int] | None = None
+        self.stopping = False
+
+    def look(self) -> int | None:
+        """Score the queue anew when it is due; the number of leads scored, None when it was not."""
+        try:
+            scorer = self._scorer()
+        except NoModelError:
+            return None
+        now, stamp = self._clock(), _stamp(scorer)
+        if self._settled and self._settled[0] == stamp and now - self._settled[1] < self._interval:
+            return None
+        done = None
+        if self._is_due(scorer, stamp, now):
+            done = refresh_queue(self._store, scorer, now, stop=lambda: self.stopping)
+        self._settled = (stamp, now)
+        return done
+
+    def _is_due(self, scorer: Scorer, stamp: str, now: int) -> bool:
+        """Whether the queue is old, of another model or agreement, or older than what it is about.
+
+        Another process may have refreshed it a moment ago.
+        """
+        with self._store.read() as connection:
+            oldest, bundles = oldest_in_queue(connection)
+            newest = newest_fact(connection)
+        if oldest is None or bundles != {scorer.model.digest} or now - oldest >= self._interval:
+            return True
+        if self._settled is None:
+            return newest is not None and newest > oldest
+        return self._settled[0] != stamp
+
+
+def _stamp(scorer: Scorer) -> str:
+    """What the queue's scores depend on beside the facts: model, and routes."""
+    return f"{scorer.model.digest}/{scorer.agreed.hash}"

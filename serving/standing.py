@@ -1,0 +1,70 @@
+"""Where does a lead stand at an instant? Its stage, whether it is open, and when it was last heard of.
+
+What the queue shows beside a score; by the same facts and the same rule of visibility as the score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.definition import Definition
+from features.facts import Facts, Happenings, Ints, Queries
+from features.lifecycle import is_open, stage_at
+from features.windows import count, last, see
+
+_NEVER = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One lead at one instant.
+
+    Attributes:
+        is_known: whether anything was known of the lead at all.
+        is_open: whether it could still be won or lost.
+        stage: its stage; None: none yet.
+        last_touch: its last event, answer or change of stage; None: none yet.
+        facts: how many events and answers were known.
+    """
+
+    is_known: bool
+    is_open: bool
+    stage: str | None
+    last_touch: int | None
+    facts: int
+
+
+def standings(facts: Facts, queries: Queries, definition: Definition) -> list[Standing]:
+    """Where each query's lead stands at its as-of."""
+    stages = definition.all_stages
+    touched = np.maximum.reduce(
+        [_newest(sort, queries) for sort in (facts.events, facts.answers, facts.stages)]
+    )
+    told = count(see(facts.events, queries)) + count(see(facts.answers, queries))
+    columns = (
+        count(see(facts.versions, queries)) > 0,
+        is_open(facts, queries, definition),
+        stage_at(facts, queries),
+        touched,
+        told,
+    )
+    return [
+        Standing(
+            is_known=known,
+            is_open=open_,
+            stage=stages[stage].name if stage >= 0 else None,
+            last_touch=touch if touch != _NEVER else None,
+            facts=n,
+        )
+        for known, open_, stage, touch, n in zip(*(c.tolist() for c in columns), strict=True)
+    ]
+
+
+def _newest(happenings: Happenings, queries: Queries) -> Ints:
+    """When the last known fact of each query happened, shape (n,)."""
+    fact = last(see(happenings, queries))
+    if len(happenings) == 0:
+        return np.full(len(queries), _NEVER, dtype=np.int64)
+    return np.where(fact >= 0, happenings.occurred_at[fact], _NEVER)
