@@ -169,7 +169,7 @@ def fit_calibrator(
         raw: shape (n,), finite log-odds.
         y: shape (n,), 1 = won, 0 = not won.
         groups: lead ids of shape (n,); a lead's rows stay in one fold and count as one.
-        weights: shape (n,), at least 0, so that a lead may count once; None for equal weights.
+        weights: shape (n,), at least 0; only their proportions count. None for equal weights.
         seed: which leads share a fold.
 
     Returns:
@@ -185,12 +185,10 @@ def fit_calibrator(
         raise ValueError("Raw scores must be finite; an infinite one is a certainty nobody has.")
     # Beyond the floor a score cannot be shown anyway, but would pull the line like no other.
     edge = float(logit([1 - FLOOR])[0])
-    rows = _Rows(
-        np.clip(scores, -edge, edge),
-        won,
-        checked_weights(weights, len(won)),
-        group_codes(groups, len(won)),
-    )
+    codes, mass = group_codes(groups, len(won)), checked_weights(weights, len(won))
+    # Priors speak in leads: twelve rows of a lead must not drown them like twelve leads.
+    mass = mass * (int(codes.max()) + 1) / mass.sum()
+    rows = _Rows(np.clip(scores, -edge, edge), won, mass, codes)
     winning = len(np.unique(rows.codes[won == 1]))
     losing = len(np.unique(rows.codes[won == 0]))
     rarer = min(winning, losing)

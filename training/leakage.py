@@ -4,7 +4,7 @@ Rule: a column that could only be known after, or because of, the outcome stops 
 name, until a person excludes it or overrules the probe for it. The probe accuses on evidence that
 can be said in one sentence; what it lets pass is not thereby proven innocent.
 
-How the criteria were found, honestly: on five public sets with nine known traps (a campaign of
+How the criteria were found, honestly: on five public sets with eleven known traps (a campaign of
 phone calls, an education company's CRM export, a fictitious pipeline, B2B opportunities, a loan
 event log), so they are tuned to those and confirmed only by halves and quarters of the same sets.
 Strength alone does not do. Of the outcome's uncertainty one trap explains 56 % but others 1-13 %,
@@ -13,9 +13,9 @@ Nor does it help what a column adds to all others: the honest ones add as much. 
 
 1. *late*: more than 5 % of its values were last written after the lead had closed.
 2. *presence*: whether it is filled in meets criterion 3 or 4.
-3. *separates*: out of fold it explains a quarter of the uncertainty (lower end of the interval at
-   least .22). Lead quality, the weakest such trap, has a lower end of .27; the
-   best honest column, a macro-economic rate, .18.
+3. *separates*: out of fold it explains more than a fifth of the uncertainty (lower end of the
+   interval at least .22). Lead quality, the weakest such trap, has a lower end of .27; the best
+   honest column, a macro-economic rate, .18.
 4. *settles*: at least 5 % of the leads sit in groups where wins (or losses) are 20 times rarer than
    overall, confirmed on other leads. Call duration explains only 21 %, but nobody buys in ten
    seconds: that settles 12 % of the calls. No honest column settles any.

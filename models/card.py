@@ -1,0 +1,114 @@
+"""What should one know before trusting a model? The model card, written from what is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+JSON = Mapping[str, Any]
+
+
+def model_card(about: JSON) -> str:
+    """The card as Markdown.
+
+    Args:
+        about: what `training.run` recorded: `name`, `horizon_days`, `data`, `judged`, `learner`,
+            `calibration`, `left_out`, `warnings`.
+    """
+    parts = [
+        f"# {about['name']}: the probability to buy",
+        _promise(about),
+        *_warnings(about["warnings"]),
+        _data(about["data"]),
+        _figures(about["judged"]),
+        _how(about["learner"], about["calibration"]),
+        _left_out(about["left_out"]),
+        _limits(),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _promise(about: JSON) -> str:
+    horizon = about["horizon_days"]
+    until = "by the time they close" if horizon is None else f"within {horizon:g} days"
+    return f"When it says 20 %, one in five such leads should buy {until}."
+
+
+def _warnings(warnings: list[str]) -> list[str]:
+    if not warnings:
+        return []
+    return ["## Know this first", "\n".join(f"- {warning}" for warning in warnings)]
+
+
+def _data(data: JSON) -> str:
+    rows = [
+        ("Rows with a known outcome", f"{data['rows']:,} of {data['leads']:,} leads"),
+        ("Won", f"{data['wins']:,} ({data['base_rate']:.1%})"),
+        ("From", data["from"] or "no dates"),
+        ("Through", data["through"] or "no dates"),
+        ("Fingerprint", f"`{data['fingerprint'][:16]}`"),
+        *((f"Label: {reason}", f"{n:,}") for reason, n in data["labels"].items()),
+    ]
+    return "## What it learned from\n\n" + _table(("", ""), rows)
+
+
+def _figures(judged: JSON) -> str:
+    figures = judged["figures"]
+    if figures is None:
+        return f"## How good it is\n\nNot known: {judged['how']}"
+    auc, ratio = figures["auc"], figures["observed_over_expected"]
+    rows = [
+        ("AUC", _interval(auc, 3)),
+        ("Log loss", f"{figures['log_loss']:.4f}"),
+        ("… of always answering the base rate", f"{figures['base_rate_log_loss']:.4f}"),
+        ("Brier score", f"{figures['brier']:.4f}"),
+        ("Calibration error, debiased", f"{figures['debiased_ece']['root']:.4f}"),
+        ("Observed ÷ expected wins", _interval(ratio, 2)),
+        ("Verdict", figures["discrimination"]["reason"]),
+    ]
+    bands = [
+        (
+            f"{band['predicted']:.1%}",
+            f"{band['observed']:.1%} ({band['lower']:.1%}–{band['upper']:.1%})",
+            f"{band['n']:,}",
+        )
+        for band in figures["bins"]
+    ]
+    return "\n\n".join(
+        [
+            f"## How good it is\n\n{judged['how']} {figures['n']:,} rows, {figures['wins']:,} won.",
+            _table(("Figure", "Value"), rows),
+            _table(("Said", "Happened (95 %)", "Rows"), bands),
+        ]
+    )
+
+
+def _interval(figure: JSON, digits: int) -> str:
+    low, high = figure["lower"], figure["upper"]
+    return f"{figure['estimate']:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _how(learner: JSON, calibration: JSON) -> str:
+    return (
+        "## How it works\n\n"
+        f"Boosted trees (LightGBM): {learner['trees']} trees of {learner['leaves']} leaves on "
+        f"{learner['columns']} columns. Calibration: {calibration['name']}. {calibration['reason']}"
+    )
+
+
+def _left_out(left_out: JSON) -> str:
+    lines = [f"- {why}: {', '.join(names)}" for why, names in left_out.items() if names]
+    return "## What it may not see\n\n" + "\n".join(lines) if lines else ""
+
+
+def _limits() -> str:
+    return (
+        "## Limits\n\n"
+        "It speaks for leads like those it learned from, worked as those were. It says who buys, not "
+        "whom a call would persuade. It supports a decision; a person takes it."
+    )
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

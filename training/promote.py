@@ -1,0 +1,243 @@
+"""May this model score? Champion and challenger on the same matured leads, paired.
+
+Promote when the challenger's log loss is lower beyond noise, keep when it is higher beyond noise,
+otherwise undecided – with the number of outcomes that would decide. Only rows that neither has
+learned from are used. The decision is recorded in our database; MLflow's aliases mirror it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.clock import iso
+from features.definition import Definition
+from features.errors import NotEnoughEvidenceError, NotFoundError
+from features.store.history import newest_fact
+from features.store.promotions import DecisionRecord
+from models.propensity import PropensityModel
+from models.workspace import Workspace
+from training.config import TrainConfig
+from training.dataset import Dataset, build_dataset
+from training.metrics import outcomes_needed, paired_log_loss_difference
+from training.splits import Bounds, pieces
+
+Floats = NDArray[np.float64]
+
+LEAST_WINS = 20
+"""Fewer won leads than this decide nothing."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decision about a challenger, with its evidence for people and as JSON."""
+
+    decision: Literal["promote", "keep", "undecided"]
+    reason: str
+    evidence: dict[str, Any]
+
+
+def compare(
+    challenger: Floats, champion: Floats, y: NDArray[np.int64], lead: NDArray[np.int64], seed: int
+) -> Verdict:
+    """Decide between two models by what they said about the same matured rows.
+
+    Args:
+        challenger: its probabilities, shape (n,).
+        champion: its probabilities for the same rows.
+        y: what happened, 1 or 0.
+        lead: a number per lead; rows of one lead are one piece of evidence.
+        seed: of the resampling when there are few leads.
+    """
+    wins = len(np.unique(lead[y == 1]))
+    if min(wins, len(np.unique(lead[y == 0]))) < LEAST_WINS:
+        missing = max(LEAST_WINS - wins, 1)
+        reason = (
+            f"undecided: {wins} won leads neither model has learned from; {missing} more are needed"
+        )
+        return Verdict("undecided", reason, {"wins": wins, "more_wins_needed": missing})
+    difference = paired_log_loss_difference(challenger, champion, y, lead, seed=seed)
+    figures = {**asdict(difference), "rows": len(y), "wins": wins}
+    figures["observed"] = float(y.mean())
+    figures["expected_challenger"] = float(challenger.mean())
+    figures["expected_champion"] = float(champion.mean())
+    said = (
+        f"log loss {difference.difference:+.4f} ({difference.lower:+.4f} to {difference.upper:+.4f}) "
+        f"on {difference.leads:,} leads"
+    )
+    if difference.upper < 0:
+        return Verdict("promote", f"better: {said}", figures)
+    if difference.lower > 0:
+        return Verdict("keep", f"worse: {said}", figures)
+    more = outcomes_needed(difference)
+    figures["more_leads_needed"] = more
+    wanted = (
+        "no number of outcomes would decide"
+        if more is None
+        else f"about {more:,} more would decide"
+    )
+    return Verdict("undecided", f"no difference beyond noise: {said}; {wanted}", figures)
+
+
+def promote(
+    workspace: Workspace,
+    name: str,
+    *,
+    now: int,
+    by: str,
+    force: str | None = None,
+    seed: int = 0,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> Verdict:
+    """Decide about a model and carry the decision out.
+
+    Args:
+        workspace: the installation.
+        name: which model: `newest` or the first digits of its digest.
+        now: the present instant.
+        by: who asks.
+        force: a reason to promote whatever the evidence says; it is recorded.
+        seed: of the resampling.
+        on_warning: told when MLflow could not be brought in line.
+
+    Raises:
+        BundleError: the model failed its trial; the champion is untouched.
+    """
+    registry = workspace.registry
+    digest, present = registry.find(name), registry.champion_digest()
+    if digest == present:
+        return Verdict("keep", "it is the champion already", {})
+    verdict = paired_verdict(workspace, digest, present, seed)
+    if force is not None and verdict.decision != "promote":
+        verdict = Verdict("promote", f"forced: {force} ({verdict.reason})", verdict.evidence)
+    carry_out(workspace, digest, verdict, now=now, by=by, on_warning=on_warning)
+    return verdict
+
+
+def carry_out(
+    workspace: Workspace,
+    digest: str,
+    verdict: Verdict,
+    *,
+    now: int,
+    by: str,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Record a decision and, when it promotes, mirror it to MLflow."""
+    registry = workspace.registry
+    present = registry.champion_digest()
+    registry.decide(
+        DecisionRecord(
+            decided_at=now,
+            decision=verdict.decision,
+            bundle=digest,
+            against=present,
+            decided_by=by,
+            reason=verdict.reason,
+            evidence=verdict.evidence,
+        )
+    )
+    if verdict.decision == "promote":
+        mirror(workspace, on_warning)
+
+
+def roll_back(
+    workspace: Workspace, *, now: int, by: str, reason: str, on_warning: Callable[[str], None]
+) -> str:
+    """Make the previous champion score again; returns its digest.
+
+    Raises:
+        NotFoundError: there is no earlier champion.
+        BundleError: its bundle is missing or altered; the champion is untouched.
+    """
+    registry = workspace.registry
+    digest = registry.previous()
+    registry.decide(
+        DecisionRecord(
+            decided_at=now,
+            decision="roll_back",
+            bundle=digest,
+            against=registry.champion_digest(),
+            decided_by=by,
+            reason=reason,
+            evidence={},
+        )
+    )
+    mirror(workspace, on_warning)
+    return digest
+
+
+def mirror(workspace: Workspace, on_warning: Callable[[str], None]) -> None:
+    """Bring MLflow's aliases in line with our decisions; a warning when it cannot be reached."""
+    from training.tracking import TrackingError, mirror_aliases
+
+    champion = workspace.registry.champion_digest()
+    if champion is None:
+        return
+    try:
+        previous = workspace.registry.find("previous")
+    except NotFoundError:
+        previous = None
+    try:
+        mirror_aliases(workspace.mlflow_uri, champion, previous)
+    except TrackingError as error:
+        on_warning(f"MLflow's aliases were not moved ({error}); the decision itself is recorded")
+
+
+def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed: int) -> Verdict:
+    """What the evidence says about a model against another, or against none."""
+    if present is None:
+        return Verdict("promote", "the first model: there is no champion to compare with", {})
+    challenger, champion = workspace.registry.load(digest), workspace.registry.load(present)
+    unseen = unseen_rows(workspace, challenger, champion)
+    if unseen is None:
+        reason = "undecided: there are no matured rows that neither model has learned from"
+        return Verdict("undecided", reason, {})
+    verdict = compare(
+        challenger.score(unseen.frame).probability,
+        champion.score(unseen.frame).probability,
+        unseen.y,
+        unseen.lead,
+        seed,
+    )
+    evidence = {**verdict.evidence, "from": iso(int(unseen.as_of.min()))}
+    return Verdict(verdict.decision, verdict.reason, evidence)
+
+
+def unseen_rows(workspace: Workspace, *models: PropensityModel) -> Dataset | None:
+    """The matured rows that none of these models has learned from; None when there are none.
+
+    Models without time, or with another lead definition than the first, share no such rows.
+    """
+    definition = models[0].definition
+    limits = [model.about["judged"]["bounds"] for model in models]
+    if None in limits or len({model.definition.hash for model in models}) != 1:
+        return None
+    dataset = matured_rows(workspace, definition)
+    rows = np.arange(len(dataset))
+    for limit in limits:
+        rows = np.intersect1d(rows, pieces(dataset, Bounds(**limit))[2].rows)
+    return dataset.take(rows) if len(rows) else None
+
+
+def matured_rows(workspace: Workspace, definition: Definition) -> Dataset:
+    """All rows whose outcome is known by the newest fact there is.
+
+    Raises:
+        NotEnoughEvidenceError: there are no facts, or no row has matured.
+    """
+    with workspace.store.read() as connection:
+        newest = newest_fact(connection)
+    if newest is None:
+        raise NotEnoughEvidenceError(
+            "there are no facts yet", hint="`propensity import` brings them in."
+        )
+    config = TrainConfig()
+    dataset = build_dataset(
+        workspace.store, definition, newest + 1, most_leads=config.most_leads, seed=config.seed
+    )
+    return dataset.matured()

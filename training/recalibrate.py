@@ -1,0 +1,142 @@
+"""Does what we say still come true? A new calibration of the same booster, from newer outcomes.
+
+The booster's bytes stay as they are. The new calibrator is judged out of fold, lead by lead, against
+what the champion would have said, and goes through the same decision as any challenger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.clock import iso
+from features.errors import NotEnoughEvidenceError
+from models.bundle import write_bundle
+from models.card import model_card
+from models.propensity import PropensityModel
+from models.workspace import Workspace
+from training.calibrate import CalibrationFit, fit_calibrator
+from training.dataset import Dataset
+from training.judge import Judged
+from training.metrics import evaluate_predictions
+from training.promote import Verdict, carry_out, compare, unseen_rows
+from training.run import GOLDEN_ROWS, catalogue, summary
+from training.splits import Bounds
+
+Floats = NDArray[np.float64]
+
+LEAST_WINS = 30
+"""Won leads (and leads not won) below which a recalibration is refused: it would fit noise."""
+
+_FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """A new bundle around the same booster, and what was decided about it."""
+
+    digest: str
+    verdict: Verdict
+    calibration: CalibrationFit
+
+
+def recalibrate(
+    workspace: Workspace,
+    *,
+    now: int,
+    by: str,
+    seed: int = 0,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Recalibrated:
+    """Recalibrate the champion on the outcomes it has not learned from, and decide about it.
+
+    Args:
+        workspace: the installation.
+        now: the present instant.
+        by: who asks.
+        seed: which leads share a fold.
+        warn: told when MLflow could not be reached.
+
+    Raises:
+        NoModelError: there is no champion.
+        NotEnoughEvidenceError: too few matured outcomes that the champion has not learned from.
+    """
+    champion = workspace.registry.champion()
+    rows = _enough(unseen_rows(workspace, champion))
+    raw = champion.raw(rows.frame)
+    calibration = fit_calibrator(raw, rows.y, groups=rows.lead, seed=seed)
+    expected = out_of_fold(raw, rows.y, rows.lead, seed)
+    verdict = compare(expected, champion.calibrator.apply(raw), rows.y, rows.lead, seed)
+    model = champion.recalibrated(calibration.calibrator, _about(champion, rows, calibration, now))
+    judged = _judged(champion, rows, raw, expected, seed)
+    digest = write_bundle(
+        model,
+        workspace.bundles,
+        created_at=now,
+        origin="recalibrate",
+        golden=rows.frame.take(np.arange(min(GOLDEN_ROWS, len(rows)))),
+        card=model_card(model.about),
+        parent=champion.digest,
+    )
+    workspace.registry.add(digest, summary(dict(model.about)))
+    catalogue(workspace, digest, model, judged, "recalibrate", warn)
+    carry_out(workspace, digest, verdict, now=now, by=by, on_warning=warn)
+    return Recalibrated(digest, verdict, calibration)
+
+
+def out_of_fold(raw: Floats, y: NDArray[np.int64], lead: NDArray[np.int64], seed: int) -> Floats:
+    """What calibrators fitted on other leads say of each row, shape (n,)."""
+    leads, row = np.unique(lead, return_inverse=True)
+    fold = (np.random.default_rng(seed).permutation(len(leads)) % _FOLDS)[row.reshape(-1)]
+    said = np.empty(len(raw))
+    for held in range(_FOLDS):
+        here, others = fold == held, fold != held
+        fit = fit_calibrator(raw[others], y[others], groups=lead[others], seed=seed)
+        said[here] = fit.calibrator.apply(raw[here])
+    return said
+
+
+def _enough(rows: Dataset | None) -> Dataset:
+    if rows is None:
+        raise NotEnoughEvidenceError(
+            "the champion knows no time, or no outcome has matured since it learned",
+            hint="Recalibration needs dated outcomes that are newer than the model.",
+        )
+    wins = len(np.unique(rows.lead[rows.y == 1]))
+    losses = len(np.unique(rows.lead[rows.y == 0]))
+    if min(wins, losses) < LEAST_WINS:
+        raise NotEnoughEvidenceError(
+            f"{wins} won and {losses} not won leads have matured that the champion has not learned "
+            f"from; {LEAST_WINS} of each are needed",
+            hint=f"Wait for {LEAST_WINS - min(wins, losses)} more; the champion stays as it is.",
+        )
+    return rows
+
+
+def _about(
+    champion: PropensityModel, rows: Dataset, calibration: CalibrationFit, now: int
+) -> dict[str, Any]:
+    return {
+        **champion.about,
+        "calibration": {
+            "name": calibration.name,
+            "reason": calibration.reason,
+            "wins": calibration.wins,
+            "calibrated_at": iso(now),
+            "from": iso(int(rows.as_of.min())),
+            "through": iso(int(rows.as_of.max())),
+        },
+    }
+
+
+def _judged(
+    champion: PropensityModel, rows: Dataset, raw: Floats, expected: Floats, seed: int
+) -> Judged:
+    figures = evaluate_predictions(raw, expected, rows.y, rows.lead, seed=seed)
+    how = "Judged out of fold, on outcomes that the booster has not learned from:"
+    bounds = Bounds(**champion.about["judged"]["bounds"])
+    return Judged(how, bounds, figures, raw, expected, rows.y, ())

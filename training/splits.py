@@ -1,0 +1,210 @@
+"""Which rows may be learned from, and which judge? Disjoint pieces, each later than the one before.
+
+With time: the newest rows judge, the newest of the others calibrate, and a purge gap of one horizon
+lies between pieces, so that no outcome a piece learned from lies in the time of the next. Without
+time: seeded folds, in which rows that say the same stay together.
+
+Leads never straddle. A lead whose rows fall into several pieces is given to one of them by a seeded
+draw, and its rows there stand for those left out by weight (Horvitz and Thompson 1952): dropping
+straddlers instead would leave a piece without its long-living leads. Rows are not weighted to make a
+lead count once, because how many rows a lead has depends on how it ended (docs/decisions/0005).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.clock import days, iso
+from features.definition import Definition
+from features.errors import NotEnoughEvidenceError
+from features.facts import Ints
+from features.frames import Category
+from training.config import TrainConfig
+from training.dataset import Dataset, draw
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of a dataset, with their weights, both of shape (n,)."""
+
+    rows: Ints
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def plain(cls, rows: Ints) -> Piece:
+        """Rows of equal weight."""
+        return cls(rows, np.ones(len(rows)))
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Rows to fit on, and disjoint rows on which the fit is stopped, chosen and calibrated."""
+
+    fit: Piece
+    calibrate: Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one model may learn from: its folds. After choosing, it is fitted on all their rows."""
+
+    folds: tuple[Fold, ...]
+
+    @property
+    def everything(self) -> Piece:
+        """All rows of all folds, each once."""
+        pieces = [piece for fold in self.folds for piece in (fold.fit, fold.calibrate)]
+        rows = np.concatenate([piece.rows for piece in pieces])
+        weight = np.concatenate([piece.weight for piece in pieces])
+        unique, position = np.unique(rows, return_index=True)
+        return Piece(unique, weight[position])
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Where the pieces begin: instants, the purge gap in microseconds, and the seed of the draw.
+
+    A model keeps its bounds, so that later rows can be told from those it has learned from.
+    """
+
+    calibrate_from: int
+    judge_from: int
+    gap: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A lesson and the rows that judge what was learned; `bounds` None without time."""
+
+    lesson: Lesson
+    judge: Piece
+    bounds: Bounds | None
+
+
+def forward_split(dataset: Dataset, definition: Definition, config: TrainConfig) -> Split:
+    """Fit on the oldest rows, calibrate on later ones, judge on the newest.
+
+    Args:
+        dataset: matured rows only.
+        definition: its horizon is the purge gap.
+        config: shares and seed.
+
+    Raises:
+        NotEnoughEvidenceError: the history is too short for three pieces and the gaps.
+    """
+    gap = days(definition.horizon_days) if definition.horizon_days is not None else 0
+    judge_from = _boundary(dataset.as_of, config.judge_share)
+    before = dataset.as_of[_ended(dataset.as_of, gap, judge_from)]
+    if len(before) == 0:
+        raise _too_short(dataset, definition)
+    bounds = Bounds(_boundary(before, config.calibrate_share), judge_from, gap, config.seed)
+    fit, calibrate, judge = pieces(dataset, bounds)
+    if min(len(fit), len(calibrate), len(judge)) == 0:
+        raise _too_short(dataset, definition)
+    return Split(Lesson((Fold(fit, calibrate),)), judge, bounds)
+
+
+def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
+    """The rows that fit, that calibrate and that judge: disjoint, each lead in one of them."""
+    as_of = dataset.as_of
+    piece = np.select(
+        [
+            as_of >= bounds.judge_from,
+            (as_of >= bounds.calibrate_from) & _ended(as_of, bounds.gap, bounds.judge_from),
+            _ended(as_of, bounds.gap, bounds.calibrate_from),
+        ],
+        [2, 1, 0],
+        -1,
+    )
+    present = np.zeros((int(dataset.lead.max()) + 1, 3), dtype=bool)
+    present[dataset.lead[piece >= 0], piece[piece >= 0]] = True
+    pieces_of = present.sum(axis=1)
+    wanted = (_draws(dataset, bounds.seed) * pieces_of).astype(np.int64)
+    rank = np.cumsum(present, axis=1) - 1
+    chosen = np.argmax(present & (rank == wanted[:, None]), axis=1)
+    found = []
+    for which in range(3):
+        rows = np.flatnonzero((piece == which) & (chosen[dataset.lead] == which))
+        found.append(Piece(rows, pieces_of[dataset.lead[rows]].astype(np.float64)))
+    return found[0], found[1], found[2]
+
+
+def _ended(as_of: Ints, gap: int, by: int) -> NDArray[np.bool_]:
+    """Which rows lie before an instant with all of their horizon."""
+    return (as_of < by) & (as_of + gap <= by)
+
+
+def _draws(dataset: Dataset, seed: int) -> Floats:
+    """A number in [0, 1) per lead, shape (leads,), that belongs to its id: the same on any day."""
+    drawn = np.zeros(int(dataset.lead.max()) + 1)
+    leads, first = np.unique(dataset.lead, return_index=True)
+    names = dataset.frame.lead_ids
+    drawn[leads] = [draw(names[row], seed) for row in first.tolist()]
+    return drawn
+
+
+def grouped_splits(dataset: Dataset, config: TrainConfig) -> list[Split]:
+    """One split a fold, seeded; every row judges once."""
+    group = row_groups(dataset)
+    fold = _fold_of(group, config.folds, config.seed)
+    splits = []
+    for judged in range(config.folds):
+        others = np.flatnonzero(fold != judged)
+        lesson = grouped_lesson(group, others, config)
+        splits.append(Split(lesson, Piece.plain(np.flatnonzero(fold == judged)), None))
+    return splits
+
+
+def grouped_lesson(group: Ints, rows: Ints, config: TrainConfig) -> Lesson:
+    """A lesson over these rows, in folds that keep groups together; every row calibrates once."""
+    fold = _fold_of(group[rows], config.folds, config.seed + 1)
+    return Lesson(
+        tuple(
+            Fold(Piece.plain(rows[fold != held]), Piece.plain(rows[fold == held]))
+            for held in range(config.folds)
+        )
+    )
+
+
+def row_groups(dataset: Dataset) -> Ints:
+    """A number per row, shape (n,): the same for rows that say the same and for rows of one lead."""
+    columns = [
+        column.codes.astype(np.float64) if isinstance(column, Category) else column
+        for column in dataset.frame.columns.values()
+    ]
+    table = np.nan_to_num(np.column_stack(columns), nan=np.inf)
+    group = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
+    first = np.full(int(dataset.lead.max()) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, dataset.lead, group)
+    return np.unique(first[dataset.lead], return_inverse=True)[1].reshape(-1)
+
+
+def _fold_of(group: Ints, folds: int, seed: int) -> Ints:
+    """The fold of each row, shape (n,): whole groups, dealt out in a seeded order."""
+    number, row = np.unique(group, return_inverse=True)
+    dealt = np.random.default_rng(seed).permutation(len(number)) % folds
+    return dealt[row.reshape(-1)]
+
+
+def _boundary(as_of: Ints, share: float) -> int:
+    """The instant from which on about `share` of the rows lie; an instant is never split."""
+    ordered = np.sort(as_of)
+    return int(ordered[min(int(np.ceil(len(ordered) * (1 - share))), len(ordered) - 1)])
+
+
+def _too_short(dataset: Dataset, definition: Definition) -> NotEnoughEvidenceError:
+    first, last = iso(int(dataset.as_of.min())), iso(int(dataset.as_of.max()))
+    return NotEnoughEvidenceError(
+        f"the matured history from {first} to {last} is too short to fit, calibrate and judge with a "
+        f"gap of the horizon ({definition.horizon_days} days) between them",
+        hint="Import a longer history, agree on a shorter horizon, or wait for more cohorts.",
+    )
