@@ -10,9 +10,10 @@ from typing import TypeVar
 from features.errors import Problem, shown
 from features.facts import Record
 from features.sources import Constant
+from features.store.files.dates import instant
 from features.store.files.styles import Styles
 from features.store.files.tables import Row
-from features.store.files.values import instant, number
+from features.store.files.values import number
 from features.store.outcomes import Deal
 
 T = TypeVar("T")
@@ -61,21 +62,23 @@ class Cell:
 
     def read(self, into: Mapped, parse: Callable[[str], T]) -> T | None:
         """What the cell says, or None; a cell that does not parse is a problem."""
-        text = self.text(into.row)
-        if text is None:
+        text = into.row.cells[self.position].strip()
+        return None if text in self.blank else self._parsed(text, into, parse)
+
+    def required(self, into: Mapped, parse: Callable[[str], T]) -> T | None:
+        """The same for a cell that must not be blank."""
+        text = into.row.cells[self.position].strip()
+        if text in self.blank:
+            into.wrong(self.column, text, "must not be blank")
             return None
+        return self._parsed(text, into, parse)
+
+    def _parsed(self, text: str, into: Mapped, parse: Callable[[str], T]) -> T | None:
         try:
             return parse(text)
         except ValueError as error:
             into.wrong(self.column, text, str(error))
             return None
-
-    def required(self, into: Mapped, parse: Callable[[str], T]) -> T | None:
-        """The same for a cell that must not be blank."""
-        if self.text(into.row) is None:
-            into.wrong(self.column, into.row.cells[self.position].strip(), "must not be blank")
-            return None
-        return self.read(into, parse)
 
 
 class Columns:

@@ -9,7 +9,7 @@ from features.definition import Definition
 from features.errors import Problem, shown
 from features.sources import Sequence as Order
 from features.sources import Source
-from features.store.files.blocks import closing_values
+from features.store.files.closing import closing_values
 from features.store.files.joining import added_columns
 from features.store.files.opening import opening_column
 from features.store.files.tables import Table

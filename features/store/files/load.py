@@ -18,6 +18,7 @@ from features.sources import Source
 from features.store.engine import Store
 from features.store.files.cells import Columns, Mapped
 from features.store.files.checks import column_problems, mapping_problems, typed_columns
+from features.store.files.dates import time_zone
 from features.store.files.joining import Enricher, Lookup, build_lookup, open_join
 from features.store.files.mapping import RowMapper
 from features.store.files.opening import opening_of
@@ -26,7 +27,6 @@ from features.store.files.rejects import Rejects
 from features.store.files.report import FileReport, LoadReport
 from features.store.files.styles import Styles, styles_of
 from features.store.files.tables import BadRow, Table
-from features.store.files.values import time_zone
 from features.store.ingest import IngestReport, ingest
 from features.store.outcomes import Deal, record_deals
 

@@ -23,19 +23,13 @@ from features.sources import (
     Source,
     StageRows,
 )
-from features.store.files.blocks import (
-    About,
-    AnswerBlock,
-    Block,
-    DealBlock,
-    EventBlock,
-    StageBlock,
-    Versions,
-    WideAnswers,
-)
+from features.store.files.about import About, Block
+from features.store.files.blocks import AnswerBlock, EventBlock, StageBlock
 from features.store.files.cells import Columns, Mapped, Moment
+from features.store.files.closing import DealBlock
 from features.store.files.opening import Opening, opening_column
 from features.store.files.tables import Row
+from features.store.files.wide import Versions, WideAnswers
 from features.store.outcomes import Deal
 
 SOURCE_LENGTH = 64

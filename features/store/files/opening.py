@@ -13,9 +13,10 @@ import numpy as np
 
 from features.clock import DAY, to_instant
 from features.sources import Months, Sequence, Source
+from features.store.files.dates import instant, month_number
 from features.store.files.styles import Styles
 from features.store.files.tables import Table
-from features.store.files.values import instant, month_number, number
+from features.store.files.values import number
 
 BEGINNING = to_instant(datetime(2000, 1, 1, tzinfo=UTC))
 """The date of what has none, and of the first in an order without dates."""

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from features.sources import Format
+from features.store.files.dates import day_evidence
 from features.store.files.tables import Table
-from features.store.files.values import Decimal, day_evidence, decimal_evidence
+from features.store.files.values import Decimal, decimal_evidence
 
 ROWS_AT_LEAST = 10_000
 _CHUNK = 2_000
