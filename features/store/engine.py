@@ -12,8 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from features.errors import StoreError
 
@@ -27,20 +35,31 @@ class Store:
 
     Args:
         url: an SQLAlchemy URL; `sqlite:///var/propensity.db` or `postgresql+psycopg://…`.
+
+    Raises:
+        StoreError: the URL names no database that we can use, there is no place for it, or it would
+            be in memory, where each connection has one of its own.
     """
 
     def __init__(self, url: str) -> None:
-        self.url = make_url(_with_driver(url))
+        self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
-            if self.url.database and self.url.database != ":memory:":
-                Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-            self._reader = _sqlite_engine(self.url.render_as_string(False), "BEGIN")
-            self._writer = _sqlite_engine(self.url.render_as_string(False), "BEGIN IMMEDIATE")
+            _make_room(self.url)
+            self._reader = _sqlite_engine(self.url, "BEGIN", "query_only = ON")
+            self._writer = _sqlite_engine(self.url, "BEGIN IMMEDIATE")
         else:
-            self._reader = self._writer = create_engine(
-                self.url, pool_pre_ping=True, hide_parameters=True
+            self._writer = create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
+            # By default every statement would see a state of its own.
+            self._reader = self._writer.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
             )
+
+    @property
+    def name(self) -> str:
+        """The URL as it may be shown: no password, wherever it is given."""
+        hidden = {key: "***" for key in self.url.query if "pass" in key.lower()}
+        return self.url.update_query_dict(hidden).render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -75,28 +94,59 @@ def _told(store: Store) -> Iterator[None]:
     """Turn what the driver says into something that can be acted on."""
     try:
         yield
-    except OperationalError as error:
-        reason = str(error.orig).strip().splitlines()[0] if str(error.orig) else "no reason given"
-        raise StoreError(
-            f"the database {store.url.render_as_string(hide_password=True)} failed: {reason}",
-            hint="`propensity db upgrade` creates or migrates it; `propensity doctor` tells more.",
-        ) from error
-    except DBAPIError as error:
-        if "UndefinedTable" in type(error.orig).__name__:
+    except SQLAlchemyError as error:
+        if "UndefinedTable" in type(getattr(error, "orig", None)).__name__:
             raise StoreError(
                 "the database has no tables yet", hint="Run `propensity db upgrade`."
             ) from error
-        raise
+        # Exactly DatabaseError is what SQLite says of a file that is damaged or no database.
+        if not isinstance(error, _OUT_OF_ORDER) and type(error) is not DatabaseError:
+            raise
+        reason = str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"]
+        raise StoreError(
+            f"the database {store.name} failed: {reason[0]}",
+            hint="`propensity db upgrade` creates or migrates it; `propensity doctor` tells more.",
+        ) from error
 
 
-def _with_driver(url: str) -> str:
+_OUT_OF_ORDER = (OperationalError, InterfaceError, InternalError, PoolTimeout)
+
+
+def _make_room(url: URL) -> None:
+    """Make the directory of an SQLite file."""
+    path = url.database
+    if not path or path == ":memory:":
+        raise StoreError(
+            "a database in memory cannot be shared by readers and writers",
+            hint="Name a file: sqlite:///var/propensity.db",
+        )
+    if not path.startswith("file:"):
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"there is no place for the database {path}: {error.strerror}",
+                hint="Name a directory that can be written to.",
+            ) from error
+
+
+def _parsed(url: str) -> URL:
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
-            return f"postgresql+psycopg://{url.removeprefix(prefix)}"
-    return url
+            url = f"postgresql+psycopg://{url.removeprefix(prefix)}"
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError("the URL of the database cannot be read", hint=_HINT) from error
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise StoreError(f"{parsed.get_backend_name()} is no database that we can use", hint=_HINT)
+    return parsed
 
 
-def _sqlite_engine(url: str, begin: str) -> Engine:
+_HINT = "Write it as sqlite:///var/propensity.db or postgresql://user:password@host/name."
+
+
+def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
@@ -108,6 +158,7 @@ def _sqlite_engine(url: str, begin: str) -> Engine:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
+            *pragmas,
         ):
             connection.execute(f"PRAGMA {pragma}")
 

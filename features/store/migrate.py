@@ -47,8 +47,7 @@ def require_current(store: Store) -> None:
     if present != newest:
         state = "has no tables yet" if present is None else f"is at revision {present}"
         raise StoreError(
-            f"the database {store.url.render_as_string(hide_password=True)} {state}; "
-            f"this version needs {newest}",
+            f"the database {store.name} {state}; this version needs {newest}",
             hint="Run `propensity db upgrade`.",
         )
 
