@@ -49,7 +49,7 @@ from training.intervals import (
     wilson_interval,
 )
 from training.reliability import equal_mass_bins
-from training.telling_names import GRADED, OVERWRITTEN, words_of
+from training.telling_names import EARLIER, GRADED, OVERWRITTEN, words_of
 
 EXPLAINED_AT_LEAST = 0.22
 """Share of the outcome's uncertainty (log loss) that no honest column explains alone."""
@@ -228,7 +228,7 @@ def _presence(column: str, cells: Codes, leads: _Leads) -> Finding | None:
 def _named(column: str, cells: Codes, leads: _Leads) -> Finding | None:
     name = words_of(column)
     overwritten, graded = OVERWRITTEN.search(name), GRADED.search(name)
-    if not (overwritten or graded):
+    if EARLIER.search(name) or not (overwritten or graded):
         return None
     share, _ = _explained(cells, leads)
     evidence = share.lower > 0 and share.estimate >= EVIDENCE_AT_LEAST

@@ -21,6 +21,7 @@ from features.clock import iso
 from features.definition import Definition
 from features.errors import NotEnoughEvidenceError
 from features.pipeline import build_catalog
+from features.store.engine import Store
 from features.store.history import newest_fact
 from models.bundle import write_bundle
 from models.card import model_card
@@ -126,21 +127,32 @@ def look_for_leakage(matured: Dataset, definition: Definition, config: TrainConf
 def _dataset(
     workspace: Workspace, definition: Definition, config: TrainConfig, watching: Watching
 ) -> Dataset:
-    with workspace.store.read() as connection:
+    return build_dataset(
+        workspace.store,
+        definition,
+        newest_cutoff(workspace.store),
+        most_leads=config.most_leads,
+        seed=config.seed,
+        progress=watching.rows,
+    )
+
+
+def newest_cutoff(store: Store) -> int:
+    """The instant just after the newest fact: what happened later is not known.
+
+    A lead that is still open in the last fact has not lost; with the wall clock as cutoff it would
+    seem so in every history that ended a while ago.
+
+    Raises:
+        NotEnoughEvidenceError: the store holds no facts.
+    """
+    with store.read() as connection:
         newest = newest_fact(connection)
     if newest is None:
         raise NotEnoughEvidenceError(
             "the store holds no facts yet", hint="`propensity import` brings them in."
         )
-    # What happened after the last fact is not known: a lead still open then has not lost.
-    return build_dataset(
-        workspace.store,
-        definition,
-        newest + 1,
-        most_leads=config.most_leads,
-        seed=config.seed,
-        progress=watching.rows,
-    )
+    return newest + 1
 
 
 def _from_all(matured: Dataset, definition: Definition, config: TrainConfig) -> Learned:
@@ -197,13 +209,14 @@ def _about(
             "calibrated_at": iso(now),
         },
         "left_out": left_out,
-        "warnings": _warnings(definition, judged),
+        "warnings": warnings_of(definition, judged),
         "config": config.to_json(),
         "versions": {name: version(name) for name in ("lightgbm", "numpy", "scikit-learn")},
     }
 
 
-def _warnings(definition: Definition, judged: Judged) -> list[str]:
+def warnings_of(definition: Definition, judged: Judged) -> list[str]:
+    """What must be known before the figures are believed."""
     found = list(judged.warnings)
     if definition.time == "none":
         found.append(

@@ -19,6 +19,9 @@ OVERWRITTEN = re.compile(
 )
 """Names of fields that are overwritten as a lead moves towards its end."""
 
+EARLIER = re.compile(r"^(previous|prior|earlier|former|past)\b")
+"""Names of what ended before this lead began, such as the outcome of an earlier campaign."""
+
 GRADED = re.compile(
     r"\b(score|index|quality|grade|rating|likelihood|forecast|ranking)\b"
     r"|\b(lead|customer|buyer|contact) (profile|segment|class|rank)\b"
