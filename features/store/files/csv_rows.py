@@ -103,7 +103,9 @@ class CsvTable:
 
     def _records(self, lines: _Lines) -> Iterator[tuple[int, list[str], str]]:
         """Line, cells and what is wrong with each record, the header first."""
-        reader = csv.reader(lines, delimiter=self.separator)
+        # Strict, because otherwise a quotation mark inside a later line would close the cell of an
+        # earlier one, and the lines between would be gone without a word.
+        reader = csv.reader(lines, delimiter=self.separator, strict=True)
         if self._declared:
             next(lines)
         while True:
@@ -111,14 +113,16 @@ class CsvTable:
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                yield start, lines.give_up_one(self.separator), _said_by_reader(error)
+                first = lines.give_back_the_rest()
+                tolerated = None if lines.ended else _alone(first, self.separator)
+                if tolerated:
+                    yield start, tolerated, ""
+                else:
+                    yield start, first.rstrip("\r\n").split(self.separator), _said_by(error)
                 continue
             if cells is None:
                 return
-            if lines.ended:
-                # The reader asked for more lines inside a record: it still waits for a quotation mark.
-                yield start, lines.give_up_one(self.separator), _UNCLOSED
-            elif cells:
+            if cells:
                 yield start, cells, ""
 
     def _problem(self, line: int, cells: list[str], wrong: str, taken: int) -> Problem:
@@ -166,17 +170,31 @@ class _Lines:
         self.ended = False
         return self._count + 1
 
-    def give_up_one(self, separator: str) -> list[str]:
-        """Give all lines of the record back but the first; its cells, split at every separator."""
+    def give_back_the_rest(self) -> str:
+        """Give all lines of the record back but the first, which is returned."""
         first, *rest = self._record
         self._again.extendleft(reversed(rest))
         self._count -= len(rest)
         self._record = [first]
-        return first.rstrip("\r\n").split(separator)
+        return first
 
 
-def _said_by_reader(error: csv.Error) -> str:
-    return _UNCLOSED if "field limit" in str(error) else f"cannot be read ({error})"
+def _alone(line: str, separator: str) -> list[str] | None:
+    """The cells of a line with quotation marks inside a quoted cell (`"the "big" one"`).
+
+    None where the line leaves a quotation mark open, so that it cannot stand alone.
+    """
+    try:
+        first, *rest = csv.reader([line, "end"], delimiter=separator)
+    except csv.Error:
+        return None
+    return first if rest else None
+
+
+def _said_by(error: csv.Error) -> str:
+    text = str(error)
+    open_quote = any(sign in text for sign in ("field limit", "end of data", "expected after"))
+    return _UNCLOSED if open_quote else f"cannot be read ({text})"
 
 
 def _sample(file: IO[str]) -> list[str]:
