@@ -61,7 +61,8 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "POST /sign-in": PUBLIC,
     "POST /sign-out": PEOPLE,
     "GET /queue": PEOPLE,
-    "GET /leads/{lead}": PEOPLE,
+    "GET /queue/rows": PEOPLE,
+    "GET /leads/{lead:path}": PEOPLE,
     "GET /model": PEOPLE,
 }
 

@@ -1,0 +1,247 @@
+"""What does the caller see when something goes wrong? One shape for everything: problem+json.
+
+    {"type", "title", "status", "detail", "hint", "request_id",
+     "problems": [{"where", "field", "message"}]}
+
+RFC 9457. No value that was sent is repeated, so that nothing private ends in logs and nothing that JSON
+cannot carry breaks the answer; field names are, shortened. What went wrong inside is logged, not told.
+A page that asks for HTML gets a page, if `app.state.error_page` makes one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+
+from features.errors import BundleError, Problem, PropensityError, StoreError
+
+log = structlog.get_logger("propensity.errors")
+
+MEDIA_TYPE = "application/problem+json"
+MOST_PROBLEMS = 100
+"""Problems listed in one answer; how many more there are is said."""
+
+_TITLES = {
+    "definition": "The lead definition does not hold together",
+    "input": "The input breaks the rules",
+    "not-found": "There is no such thing",
+    "conflict": "It conflicts with what is there",
+    "unauthorised": "Who are you?",
+    "forbidden": "You may not do this",
+    "no-model": "There is no model to score with",
+    "store": "The database is not available",
+    "malformed": "The body cannot be read",
+    "too-large": "The body is too large",
+    "too-slow": "The body came too slowly",
+    "not-ready": "The service is not ready",
+    "internal": "Something went wrong here",
+}
+_RETRY_SECONDS = {"no-model": 5, "store": 1, "not-ready": 5}
+_API = ("/v1/", "/v2/", "/health", "/metrics", "/openapi.json")
+
+
+class MalformedError(PropensityError):
+    """The body is not the JSON it should be."""
+
+    status = 400
+    code = "malformed"
+
+
+class TooLargeError(PropensityError):
+    """The body holds more than one request may bring."""
+
+    status = 413
+    code = "too-large"
+
+
+class NotReadyError(PropensityError):
+    """The service cannot answer yet, or not now."""
+
+    status = 503
+    code = "not-ready"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """One error as it is told."""
+
+    status: int
+    code: str
+    detail: str
+    hint: str = ""
+    problems: tuple[Problem, ...] = ()
+    request_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The sort of error in a few words."""
+        return _TITLES.get(self.code) or HTTPStatus(self.status).phrase
+
+    def to_json(self) -> dict[str, Any]:
+        """The error as problem+json."""
+        return {
+            "type": f"urn:propensity:problem:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "hint": self.hint,
+            "problems": told(self.problems),
+            "request_id": self.request_id,
+        }
+
+
+def told(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    """Problems without the values that were sent; at most `MOST_PROBLEMS`, and how many more."""
+    every = list(problems)
+    found = [
+        {"where": problem.where, "field": _short(problem.field), "message": problem.message}
+        for problem in every[:MOST_PROBLEMS]
+    ]
+    if len(every) > MOST_PROBLEMS:
+        message = f"{len(every) - MOST_PROBLEMS} more problems are not listed"
+        found.append({"where": "the rest", "field": "", "message": message})
+    return found
+
+
+def report_of(error: PropensityError, request_id: str = "") -> Report:
+    """What is told of an error of ours; of what went wrong inside, only that it did."""
+    inside = isinstance(error, StoreError | BundleError) or error.status == 500
+    detail = f"{_TITLES.get(error.code, _TITLES['internal'])}; please try again later"
+    headers = {}
+    if error.code in _RETRY_SECONDS:
+        headers["Retry-After"] = str(_RETRY_SECONDS[error.code])
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="propensity"'
+    return Report(
+        status=error.status,
+        code=error.code,
+        detail=detail if inside else error.message,
+        hint="" if inside else error.hint,
+        problems=() if inside else tuple(error.problems),
+        request_id=request_id,
+        headers=headers,
+    )
+
+
+def internal_report(request_id: str) -> Report:
+    """What is told of an error that nobody foresaw."""
+    detail = "the request could not be answered; the reason is in the log under its id"
+    return Report(status=500, code="internal", detail=detail, request_id=request_id)
+
+
+def validation_problems(errors: Iterable[Mapping[str, Any]], where: str = "body") -> list[Problem]:
+    """Pydantic's findings as problems of ours, without the values."""
+    found = []
+    for error in errors:
+        path = [str(part) for part in error["loc"]]
+        if path and path[0] in ("body", "query", "path", "header"):
+            where, path = path[0], path[1:]
+        message = str(error["msg"]).removeprefix("Value error, ")
+        message = _OTHER_WORDS.get(error["type"], message)
+        found.append(Problem(where, ".".join(path), "", message))
+    return found
+
+
+_OTHER_WORDS = {
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+}
+_LONGEST_NAME = 60
+
+
+def _short(name: str) -> str:
+    """A field's name as it may be repeated: printable and short."""
+    plain = ascii(name)[1:-1]
+    return plain if len(plain) <= _LONGEST_NAME else f"{plain[: _LONGEST_NAME - 1]}…"
+
+
+def as_response(report: Report) -> Response:
+    """An error as problem+json."""
+    return JSONResponse(
+        report.to_json(),
+        status_code=report.status,
+        media_type=MEDIA_TYPE,
+        headers=dict(report.headers),
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app be answered in the one shape."""
+    app.add_exception_handler(PropensityError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _of_http)
+
+
+def answer(request: Request, report: Report) -> Response:
+    """An error as a page for people who asked for one, as problem+json for everybody else."""
+    page = getattr(request.app.state, "error_page", None)
+    if page is not None and wants_page(request):
+        rendered: Response = page(request, report)
+        return rendered
+    return as_response(report)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person in a browser asked, for something that is a page."""
+    accepts = request.headers.get("accept", "")
+    return "text/html" in accepts and not request.url.path.startswith(_API)
+
+
+def _request_id(request: Request) -> str:
+    return str(request.scope.get("state", {}).get("request_id", ""))
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PropensityError)
+    if error.status >= 500:
+        log.error(
+            "request failed",
+            request_id=_request_id(request),
+            reason=error.message,
+            exc_info=error if error.status == 500 else None,
+        )
+    return answer(request, report_of(error, _request_id(request)))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = validation_problems(error.errors())
+    report = Report(
+        status=422,
+        code="input",
+        detail="the request breaks the rules",
+        hint="/openapi.json describes every request, with examples.",
+        problems=tuple(problems),
+        request_id=_request_id(request),
+    )
+    return answer(request, report)
+
+
+async def _of_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    report = Report(
+        status=status.value,
+        code=status.phrase.lower().replace(" ", "-"),
+        detail=_SAID.get(status.value, status.description or status.phrase),
+        request_id=_request_id(request),
+        headers=dict(error.headers or {}),
+    )
+    return answer(request, report)
+
+
+_SAID = {
+    404: "there is nothing at this address",
+    405: "this address does not understand the method",
+}

@@ -1,0 +1,247 @@
+"""How much may one request bring? Bytes, time, keys, depth: refused before they cost anything.
+
+Bytes are counted as they come, because a chunked body does not say how long it is. JSON is read
+strictly: what some readers take and others refuse (NaN, 1e400, a key given twice) is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NoReturn
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.errors import MalformedError, Report, TooLargeError, as_response
+from serving.security import let_in
+from serving.settings import Settings
+
+BULK = ("/v1/scores/batch", "/v1/answers", "/v1/events", "/v1/stages", "/v1/deals")
+"""Addresses that take many rows at once."""
+
+_LONGEST_INTEGER = 18
+"""Digits of the longest integer; longer ones are no counts, and none of ours could hold them."""
+
+
+class BodyLimit:
+    """Answers 413 as soon as a body is too long, and 408 when its sender falls silent.
+
+    Args:
+        app: what comes next.
+        settings: how long is too long.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, with its body counted."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        settings = self._settings
+        is_bulk = scope["path"] in BULK
+        most = settings.max_bulk_bytes if is_bulk else settings.max_body_bytes
+        body = _Counted(receive, send, most, settings.body_seconds)
+        if _announced(scope) > most:
+            await body.refuse(413, "too-large", f"the body is longer than {most} bytes", scope)
+            return
+        with contextlib.suppress(_RefusedError):
+            await self._app(scope, body.receive, body.send)
+        if body.refusal is not None and not body.has_answered:
+            await body.refuse(*body.refusal, scope)
+
+
+class _RefusedError(Exception):
+    """Unwinds whoever was reading a body that was refused."""
+
+
+class _Counted:
+    """A request's body and its answer: once the body is refused, only the refusal is sent."""
+
+    def __init__(self, receive: Receive, send: Send, most: int, seconds: float) -> None:
+        self._receive = receive
+        self._send = send
+        self._most = most
+        self._seconds = seconds
+        self._length = 0
+        self._is_complete = False
+        self.refusal: tuple[int, str, str] | None = None
+        self.has_answered = False
+
+    async def receive(self) -> Message:
+        if self._is_complete:
+            return await self._receive()
+        try:
+            async with asyncio.timeout(self._seconds):
+                message = await self._receive()
+        except TimeoutError:
+            self._give_up(408, "too-slow", f"no more of the body came within {self._seconds:g} s")
+        self._length += len(message.get("body", b""))
+        if self._length > self._most:
+            self._give_up(413, "too-large", f"the body is longer than {self._most} bytes")
+        self._is_complete = not message.get("more_body", False)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.refusal is None:
+            self.has_answered = True
+            await self._send(message)
+
+    async def refuse(self, status: int, code: str, detail: str, scope: Scope) -> None:
+        request_id = str(scope.get("state", {}).get("request_id", ""))
+        hint = "Send fewer rows at once." if status == 413 else ""
+        report = Report(
+            status=status,
+            code=code,
+            detail=detail,
+            hint=hint,
+            request_id=request_id,
+            headers={"Connection": "close"},
+        )
+        await as_response(report)(scope, self._receive, self._send)
+
+    def _give_up(self, status: int, code: str, detail: str) -> NoReturn:
+        self.refusal = (status, code, detail)
+        raise _RefusedError
+
+
+def _announced(scope: Scope) -> int:
+    """The length that the request says its body has; 0 when it does not say."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value[:20])
+    return 0
+
+
+class JsonRoute(APIRoute):
+    """A route whose body is JSON, whatever its sender calls it; nobody's body is read unasked.
+
+    The caller is let in before a byte of the body is read; the body is parsed outside the event loop.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The usual handler, around a request whose body is read our way."""
+        answer = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            as_json = _JsonRequest(request.scope, request.receive)
+            await let_in(as_json)
+            return await answer(as_json)
+
+        return handler
+
+
+class _JsonRequest(Request):
+    """A request whose `json` is strict, and whose headers say that it is JSON."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, with the content type that the body is read as."""
+        said = super().headers.mutablecopy()
+        said["content-type"] = "application/json"
+        return said
+
+    async def json(self) -> Any:
+        """The body, strictly parsed.
+
+        Raises:
+            MalformedError: it is not JSON.
+            TooLargeError: it holds more than one request may.
+        """
+        if not hasattr(self, "_parsed"):
+            settings: Settings = self.app.state.service.settings
+            self._parsed = await run_in_threadpool(parse_json, await self.body(), settings)
+        return self._parsed
+
+
+def parse_json(body: bytes, settings: Settings) -> Any:
+    """Parse JSON strictly.
+
+    Args:
+        body: the bytes, UTF-8.
+        settings: how many values, keys and levels one body may hold.
+
+    Raises:
+        MalformedError: not UTF-8, not JSON, a number that is none, a key given twice, too deep.
+        TooLargeError: too many values, or too many keys in one object.
+    """
+    # An upper bound at the price of a scan: every value but the first follows one of these.
+    if sum(body.count(sign) for sign in (b",", b"[", b"{")) > settings.max_values:
+        raise TooLargeError(
+            f"the body holds more than {settings.max_values} values", hint="Send fewer rows."
+        )
+    try:
+        parsed = json.loads(
+            body.decode("utf-8-sig"),
+            object_pairs_hook=lambda pairs: _object(pairs, settings.max_keys),
+            parse_constant=_no_number,
+            parse_float=_finite,
+            parse_int=_integer,
+        )
+    except UnicodeDecodeError as error:
+        raise MalformedError(f"the body is not UTF-8 (at byte {error.start})") from error
+    except json.JSONDecodeError as error:
+        message = f"the body is not JSON: {error.msg} at character {error.pos}"
+        raise MalformedError(message) from error
+    except RecursionError as error:
+        raise _too_deep(settings.max_depth) from error
+    if _is_deeper(parsed, settings.max_depth):
+        raise _too_deep(settings.max_depth)
+    return parsed
+
+
+def _object(pairs: list[tuple[str, Any]], most: int) -> dict[str, Any]:
+    if len(pairs) > most:
+        raise TooLargeError(f"an object of the body has more than {most} keys")
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MalformedError("an object of the body names a key twice")
+    return found
+
+
+def _no_number(_: str) -> NoReturn:
+    raise MalformedError("the body is not JSON: NaN and infinities are no numbers")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise MalformedError("a number of the body is too large")
+    return value
+
+
+def _integer(text: str) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise MalformedError(f"a number of the body has more than {_LONGEST_INTEGER} digits")
+    return int(text)
+
+
+def _too_deep(most: int) -> MalformedError:
+    return MalformedError(f"the body is nested deeper than {most} levels")
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether lists and objects lie in each other more than `most` deep."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [inner for outer in level for inner in _inside(outer) if _holds(inner)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Any:
+    return value.values() if isinstance(value, Mapping) else value if _holds(value) else ()
+
+
+def _holds(value: Any) -> bool:
+    return isinstance(value, dict | list)

@@ -1,0 +1,80 @@
+"""What does the API promise? The OpenAPI description, with every error and who may call.
+
+Made from the routes, the table of roles and the shapes; `tests/golden/openapi.json` holds the last one
+that was reviewed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from serving.answers import Problem
+from serving.contracts import AnswerRow, DealRow, EventRow, ScoreRequest, StageRow
+from serving.errors import MEDIA_TYPE
+from serving.security import ACCESS, PUBLIC
+
+_BEYOND_ROUTES = (AnswerRow, DealRow, EventRow, Problem, ScoreRequest, StageRow)
+
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `pk_…`."},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_ALWAYS = {401: "No key, or one that is not known", 403: "The role may not do this"}
+_WITH_BODY = {
+    400: "The body cannot be read",
+    408: "The body came too slowly",
+    413: "The body is too large",
+}
+_MAYBE = {
+    404: "There is no such thing",
+    409: "It conflicts with what is there",
+    422: "The request breaks the rules",
+    500: "Something went wrong here",
+    503: "No model, or no database",
+}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The app's OpenAPI document; made once."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    template = "#/components/schemas/{model}"
+    _, shapes = models_json_schema(
+        [(shape, "validation") for shape in _BEYOND_ROUTES], ref_template=template
+    )
+    schemas.update(shapes["$defs"])
+    document["components"]["securitySchemes"] = _SECURITY
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(operation, f"{method.upper()} {path}")
+    app.openapi_schema = document
+    return document
+
+
+def _complete(operation: dict[str, Any], route: str) -> None:
+    """Say who may call an operation, and every way in which it can fail."""
+    allowed = ACCESS[route]
+    failures = dict(_MAYBE)
+    if allowed is not PUBLIC:
+        operation["security"] = [{name: []} for name in _SECURITY]
+        operation["x-roles"] = sorted(allowed)
+        failures |= _ALWAYS
+    if "requestBody" in operation:
+        failures |= _WITH_BODY
+    problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    for status in sorted(failures):
+        operation["responses"][str(status)] = {
+            "description": failures[status],
+            "content": {MEDIA_TYPE: problem},
+        }
+    operation["responses"] = dict(sorted(operation["responses"].items()))

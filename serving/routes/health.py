@@ -1,0 +1,54 @@
+"""Is the service alive, ready, and how is it doing?
+
+Live: the process answers. Ready: it has a model and reaches its database. Whether MLflow is reachable
+does not matter here.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from features.errors import Problem, StoreError
+from serving.answers import HealthAnswer
+from serving.deps import LiveModelDep, MetricsDep, ServiceDep
+from serving.errors import NotReadyError
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/v2/health/live", operation_id="is_live", response_model=HealthAnswer)
+@router.get("/health/live", include_in_schema=False)
+@router.get("/health", include_in_schema=False)
+def is_live() -> Response:
+    """The process answers."""
+    return JSONResponse({"status": "ok", "model": None})
+
+
+@router.get("/v2/health/ready", operation_id="is_ready", response_model=HealthAnswer)
+@router.get("/health/ready", include_in_schema=False)
+def is_ready(parts: ServiceDep) -> Response:
+    """The service can score: it has a model and reaches its database."""
+    champion = parts.live.state.champion
+    problems = []
+    if champion is None:
+        problems.append(Problem("model", "champion", "", "there is none to score with"))
+    try:
+        parts.store.check()
+    except StoreError:
+        problems.append(Problem("store", "connection", "", "the database is not available"))
+    if problems or champion is None:
+        raise NotReadyError("the service is not ready", problems=problems)
+    return JSONResponse({"status": "ok", "model": champion.model.digest})
+
+
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def get_metrics(metrics: MetricsDep, live: LiveModelDep) -> Response:
+    """Figures for Prometheus."""
+    return Response(metrics.exposition(live.state), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,155 @@
+"""How likely is it that this lead buys? One lead, many leads, and what was said before."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import JSONResponse, Response
+
+from features.errors import NotFoundError, PropensityError
+from features.store.access import Caller
+from features.store.engine import Store
+from features.store.history import Profile, profiles
+from features.store.ledger import score_history
+from serving.answers import BatchAnswer, HistoryAnswer, ScoreAnswer, moment
+from serving.contracts import EXAMPLE_LEAD, BatchRequest, ScoreRequest, Text, read_part
+from serving.deps import CallerDep, Conn, NowDep, RequestIdDep, Service, ServiceDep
+from serving.errors import TooLargeError, report_of
+from serving.limits import JsonRoute
+from serving.records import instant_asked, of_score_request
+from serving.scoring import TOP, Ask, LeadScore, Occasion, Result, score, score_one
+from serving.security import require_sight
+
+router = APIRouter(prefix="/v1", tags=["scores"], route_class=JsonRoute)
+
+LeadPath = Annotated[Text, Path(description="The lead's id.", examples=[EXAMPLE_LEAD])]
+ReasonsQuery = Annotated[
+    int, Query(ge=0, le=100, description="How many reasons; the weaker ones are summed up.")
+]
+
+
+@router.post("/scores", operation_id="score_lead", response_model=ScoreAnswer)
+def score_lead(
+    body: ScoreRequest,
+    parts: ServiceDep,
+    now: NowDep,
+    request_id: RequestIdDep,
+    reasons: ReasonsQuery = TOP,
+) -> Response:
+    """Score one lead: a stored one by its id, or one with everything known about it."""
+    ask = _ask(body, parts, now, "the lead")
+    occasion = Occasion(now=now, request_id=request_id, reasons=reasons)
+    return JSONResponse(_one(parts, ask, occasion).to_json())
+
+
+@router.post("/scores/batch", operation_id="score_leads", response_model=BatchAnswer)
+def score_leads(
+    body: BatchRequest,
+    parts: ServiceDep,
+    now: NowDep,
+    request_id: RequestIdDep,
+    reasons: ReasonsQuery = TOP,
+) -> Response:
+    """Score many leads; each row is answered by itself, and one bad row spoils nothing."""
+    require_few(body.leads, parts.settings.max_rows)
+    asks = [_ask_or_error(row, parts, now, f"row {i + 1}") for i, row in enumerate(body.leads)]
+    occasion = Occasion(now=now, channel="batch", request_id=request_id, reasons=reasons)
+    good = [ask for ask in asks if isinstance(ask, Ask)]
+    scored = iter(score(parts.store, parts.live.scorer(), good, occasion))
+    results: list[Result] = [next(scored) if isinstance(ask, Ask) else ask for ask in asks]
+    parts.metrics.count_scores(results, occasion.channel)
+    n = sum(isinstance(result, LeadScore) for result in results)
+    rows = [_row(i, result, request_id) for i, result in enumerate(results)]
+    return JSONResponse({"scored": n, "refused": len(rows) - n, "results": rows})
+
+
+@router.get("/leads/{lead}/score", operation_id="score_stored_lead", response_model=ScoreAnswer)
+def score_stored_lead(
+    lead: LeadPath,
+    parts: ServiceDep,
+    caller: CallerDep,
+    now: NowDep,
+    request_id: RequestIdDep,
+    reasons: ReasonsQuery = TOP,
+) -> Response:
+    """Score a stored lead now."""
+    profile_for(parts.store, lead, caller)
+    occasion = Occasion(now=now, request_id=request_id, reasons=reasons)
+    return JSONResponse(_one(parts, Ask(lead, now), occasion).to_json())
+
+
+@router.get("/leads/{lead}/scores", operation_id="list_scores", response_model=HistoryAnswer)
+def list_scores(
+    lead: LeadPath,
+    connection: Conn,
+    parts: ServiceDep,
+    caller: CallerDep,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
+) -> Response:
+    """Every score that was given for a stored lead, newest first, with its reasons."""
+    profile_for(parts.store, lead, caller)
+    rows = score_history(connection, lead, limit)
+    return JSONResponse({"lead": lead, "scores": [_past(row) for row in rows]})
+
+
+def profile_for(store: Store, lead: str, caller: Caller) -> Profile:
+    """A stored lead that the caller may see.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    with store.read() as connection:
+        found = profiles(connection, [lead]).get(lead)
+    if found is None:
+        raise NotFoundError("there is no such lead", hint="Send it first with PUT /v1/leads/{id}.")
+    require_sight(caller, found.owner)
+    return found
+
+
+def require_few(rows: list[Any], most: int) -> None:
+    """Raise `TooLargeError` when there are more rows than one request may bring."""
+    if len(rows) > most:
+        raise TooLargeError(f"{len(rows)} rows; at most {most} at once", hint="Send them in parts.")
+
+
+def _one(parts: Service, ask: Ask, occasion: Occasion) -> LeadScore:
+    try:
+        found = score_one(parts.store, parts.live.scorer(), ask, occasion)
+    except PropensityError as error:
+        parts.metrics.count_scores([error], occasion.channel)
+        raise
+    parts.metrics.count_scores([found], occasion.channel)
+    return found
+
+
+def _ask(given: ScoreRequest, parts: Service, now: int, where: str) -> Ask:
+    as_of = instant_asked(given.as_of, now, where)
+    if given.is_stored:
+        return Ask(given.lead, as_of)
+    records = of_score_request(given, parts.live.agreed, as_of, now, where)
+    return Ask(given.lead, as_of, records)
+
+
+def _ask_or_error(row: object, parts: Service, now: int, where: str) -> Ask | PropensityError:
+    try:
+        return _ask(read_part(ScoreRequest, row, where), parts, now, where)
+    except PropensityError as error:
+        return error
+
+
+def _row(index: int, result: Result, request_id: str) -> dict[str, Any]:
+    if isinstance(result, LeadScore):
+        return {"index": index, "score": result.to_json()}
+    return {"index": index, "error": report_of(result, request_id).to_json()}
+
+
+def _past(row: dict[str, Any]) -> dict[str, Any]:
+    same = ("probability", "raw", "route", "reasons", "warnings", "definition", "channel")
+    return {
+        "score_id": row["id"],
+        "as_of": moment(row["as_of"]),
+        "scored_at": moment(row["scored_at"]),
+        **{name: row[name] for name in same},
+        "model": row["bundle"],
+    }
