@@ -15,6 +15,7 @@ from features.errors import Problem, shown
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, Value
 
 LONGEST_TEXT = 300
+LONGEST_SOURCE = 64
 EARLIEST = -62_135_596_800_000_000
 """0001-01-01, the first instant that can be shown."""
 LATEST = 253_402_300_800_000_000
@@ -23,15 +24,32 @@ CLOCK_SKEW = DAY // 24 // 12
 """How far (5 minutes) a sender's clock may run ahead of ours before its facts lie in the future."""
 
 
-def text_problem(text: str) -> str | None:
+def text_problem(text: str, longest: int = LONGEST_TEXT) -> str | None:
     """Why a text cannot be stored: NUL, lone surrogates, too long; None where it can."""
     if "\x00" in text:
         return "contains a NUL character"
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         return "contains half of a surrogate pair"
-    if len(text) > LONGEST_TEXT:
-        return f"is longer than {LONGEST_TEXT} characters ({len(text)})"
+    if len(text) > longest:
+        return f"is longer than {longest} characters ({len(text)})"
     return None
+
+
+def instant_problem(instant: int, now: int) -> str | None:
+    """Why an instant cannot be that of a fact: it cannot be shown, or lies in the future."""
+    if not EARLIEST <= instant < LATEST:
+        return "lies outside the years 1 to 9999"
+    if instant > now + CLOCK_SKEW:
+        return f"lies in the future (it is {iso(now)})"
+    return None
+
+
+def is_finite(number: float) -> bool:
+    """Whether a number is one that a float64 can hold; whole numbers may be of any size."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def record_problems(record: Record, definition: Definition, now: int, where: str) -> list[Problem]:
@@ -59,30 +77,30 @@ def record_problems(record: Record, definition: Definition, now: int, where: str
 
 def _identity(record: Record, where: str) -> list[Problem]:
     found = []
-    for field, text in (
-        ("lead", record.lead),
-        ("external_id", record.external_id),
-        ("source", record.source),
+    for field, text, longest in (
+        ("lead", record.lead, LONGEST_TEXT),
+        ("external_id", record.external_id, LONGEST_TEXT),
+        ("source", record.source, LONGEST_SOURCE),
     ):
-        if text is not None and (wrong := text_problem(text)):
+        if text is not None and (wrong := text_problem(text, longest)):
             found.append(Problem(where, field, shown(text), wrong))
     if not record.lead:
         found.append(Problem(where, "lead", "", "must not be empty"))
     return found
 
 
-def _times(record: Record, now: int, where: str) -> list[Problem]:
-    found = []
+def _times(record: Record, now: int, where: str) -> Iterable[Problem]:
     for field, instant in (
         ("occurred_at", record.occurred_at),
         ("recorded_at", record.recorded_at),
     ):
-        if not EARLIEST <= instant < LATEST:
-            found.append(Problem(where, field, str(instant), "lies outside the years 1 to 9999"))
-        elif instant > now + CLOCK_SKEW:
-            message = f"lies in the future (it is {iso(now)})"
-            found.append(Problem(where, field, iso(instant), message))
-    return found
+        if wrong := instant_problem(instant, now):
+            yield Problem(where, field, shown_instant(instant), wrong)
+
+
+def shown_instant(instant: int) -> str:
+    """An instant as it may be repeated in a message: as a time where it is one."""
+    return iso(instant) if EARLIEST <= instant < LATEST else shown(instant)
 
 
 def _version(record: LeadVersion, definition: Definition, where: str) -> Iterable[Problem]:
@@ -118,7 +136,11 @@ def _value_problem(attribute: Attribute, value: Value) -> str | None:
         return text_problem(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "must be a number" if attribute.type == "number" else "must be a date"
-    return None if math.isfinite(value) else "must be a finite number"
+    if not is_finite(value):
+        return "must be a finite number"
+    if attribute.type == "date" and not EARLIEST <= value < LATEST:
+        return "lies outside the years 1 to 9999"
+    return None
 
 
 def _answer(record: Answer, definition: Definition, where: str) -> Iterable[Problem]:

@@ -26,6 +26,9 @@ from sqlalchemy import URL, make_url
 from features.definition import Definition
 from features.store.engine import Store
 from features.store.migrate import upgrade
+from features.store.schema import metadata
+
+_GIVEN = "PROPENSITY_TEST_DATABASE_URL"
 
 # The same examples on every run; `--hypothesis-profile=search` looks for new ones.
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None, print_blob=True)
@@ -74,7 +77,7 @@ def sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[URL]:
     """A PostgreSQL server on which databases can be made; workers of one run share it."""
-    given = os.environ.get("PROPENSITY_TEST_DATABASE_URL")
+    given = os.environ.get(_GIVEN)
     if given:
         yield make_url(given)
         return
@@ -102,26 +105,41 @@ _DURABILITY = ("fsync", "synchronous_commit", "full_page_writes")
 
 @pytest.fixture(scope="session")
 def new_postgres_database(postgres_server: URL) -> Iterator[Callable[[], URL]]:
-    """Makes a PostgreSQL database with all tables and no facts; all are dropped at the end."""
+    """Makes a PostgreSQL database with all tables and no facts; none outlives the tests."""
     prefix, number = f"propensity_{uuid.uuid4().hex[:8]}", itertools.count()
-    template = _database(postgres_server, f"{prefix}_template", "template1")
-    store = Store(template.render_as_string(hide_password=False))
-    upgrade(store)
-    store.close()
-    made = [template]
+    made: list[URL] = []
 
     def make() -> URL:
-        made.append(_database(postgres_server, f"{prefix}_{next(number)}", template.database))
+        name = f"{prefix}_{next(number)}"
+        _execute(postgres_server, f"CREATE DATABASE {name}")
+        made.append(postgres_server.set(drivername="postgresql+psycopg", database=name))
+        store = Store(made[-1].render_as_string(hide_password=False))
+        upgrade(store)
+        store.close()
         return made[-1]
 
     yield make
+    if not os.environ.get(_GIVEN):
+        return  # the server goes, and they with it
     _execute(postgres_server, *(f"DROP DATABASE {url.database} WITH (FORCE)" for url in made))
 
 
+@pytest.fixture(scope="session")
+def postgres_database(new_postgres_database: Callable[[], URL]) -> URL:
+    """The PostgreSQL database that the tests of one worker use in turn."""
+    return new_postgres_database()
+
+
 @pytest.fixture
-def postgres_store(new_postgres_database: Callable[[], URL]) -> Iterator[Store]:
-    """An empty store in a PostgreSQL database of this test's own."""
-    store = Store(new_postgres_database().render_as_string(hide_password=False))
+def postgres_store(postgres_database: URL) -> Iterator[Store]:
+    """An empty store in a PostgreSQL database that no other test is using."""
+    tables = ", ".join(f'"{name}"' for name in metadata.tables)
+    _execute(
+        postgres_database,
+        "SET lock_timeout = '10s'",  # a test before this one may have left a connection open
+        f"TRUNCATE {tables} RESTART IDENTITY CASCADE",
+    )
+    store = Store(postgres_database.render_as_string(hide_password=False))
     yield store
     store.close()
 
@@ -133,11 +151,6 @@ def store(request: pytest.FixtureRequest) -> Store:
         "sqlite_store" if request.param == "sqlite" else "postgres_store"
     )
     return chosen
-
-
-def _database(server: URL, name: str, template: str | None) -> URL:
-    _execute(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    return server.set(drivername="postgresql+psycopg", database=name)
 
 
 def _execute(server: URL, *statements: str) -> None:

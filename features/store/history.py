@@ -13,19 +13,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Select, Table, func, select
+from sqlalchemy import Connection, Row, Table, func, select
 
 from features.definition import Definition
 from features.facts import Facts, LeadVersion, Queries
 from features.gather import FactsBuilder
 from features.lifecycle import is_open
+from features.store.ingest import chunks, lead_keys, of_leads
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 PORTION = 10_000
 """Leads read at once; with 20 events each about 100 MB."""
-
-_NAMED = 5_000
-"""Leads named in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +42,11 @@ def load_facts(
 ) -> Facts:
     """All facts of these leads recorded before `before`; `Facts.lead_ids` is `lead_ids`.
 
-    Leads that are not in the store are there without facts.
+    Leads that are not in the store are there without facts. Each lead is named once.
     """
-    position: dict[int, int] = {}
     index = {lead: i for i, lead in enumerate(lead_ids)}
-    for start in range(0, len(lead_ids), _NAMED):
-        named = leads.c.external_id.in_(lead_ids[start : start + _NAMED])
-        for row in connection.execute(select(leads.c.id, leads.c.external_id).where(named)):
-            position[row.id] = index[row.external_id]
+    assert len(index) == len(lead_ids), "a lead named twice would have its facts only once"
+    position = {key: index[lead] for lead, key in lead_keys(connection, lead_ids).items()}
     return _facts(connection, definition, lead_ids, position, before)
 
 
@@ -102,20 +97,11 @@ def newest_fact(connection: Connection) -> int | None:
 def profiles(connection: Connection, lead_ids: Sequence[str]) -> dict[str, Profile]:
     """The leads as last described, by external id; leads that are not there are left out."""
     found: dict[str, Profile] = {}
-    for start in range(0, len(lead_ids), _NAMED):
-        query = (
-            select(
-                leads.c.external_id,
-                leads.c.do_not_score,
-                lead_versions.c.name,
-                lead_versions.c.owner,
-                lead_versions.c.kind,
-            )
-            .join(lead_versions, lead_versions.c.lead == leads.c.id, isouter=True)
-            .where(leads.c.external_id.in_(lead_ids[start : start + _NAMED]))
-            .order_by(lead_versions.c.occurred_at, lead_versions.c.recorded_at, lead_versions.c.id)
-        )
-        for row in connection.execute(query):
+    columns = (leads.c.external_id, leads.c.do_not_score, *_VERSION)
+    joined = leads.join(lead_versions, lead_versions.c.lead == leads.c.id, isouter=True)
+    for chunk in chunks(sorted(lead_keys(connection, lead_ids).values())):
+        query = select(*columns).select_from(joined).where(leads.c.id.in_(chunk))
+        for row in connection.execute(query.order_by(*_OLDEST_FIRST)):
             found[row.external_id] = Profile(
                 row.external_id, row.name, row.owner, row.kind or "prospect", row.do_not_score
             )
@@ -124,17 +110,9 @@ def profiles(connection: Connection, lead_ids: Sequence[str]) -> dict[str, Profi
 
 def latest_version(connection: Connection, lead_id: str) -> LeadVersion | None:
     """The lead as last described; None when there is no such lead."""
-    query = (
-        select(lead_versions)
-        .join(leads, leads.c.id == lead_versions.c.lead)
-        .where(leads.c.external_id == lead_id)
-        .order_by(
-            lead_versions.c.occurred_at.desc(),
-            lead_versions.c.recorded_at.desc(),
-            lead_versions.c.id.desc(),
-        )
-        .limit(1)
-    )
+    key = lead_keys(connection, [lead_id]).get(lead_id)
+    query = select(lead_versions).where(lead_versions.c.lead == key)
+    query = query.order_by(*(column.desc() for column in _OLDEST_FIRST)).limit(1)
     row = connection.execute(query).first()
     if row is None:
         return None
@@ -154,13 +132,22 @@ def latest_version(connection: Connection, lead_id: str) -> LeadVersion | None:
 def timeline(connection: Connection, lead_id: str, before: int) -> list[dict[str, Any]]:
     """What happened to a lead, newest first: one mapping a fact, with `sort` and its own columns."""
     found: list[dict[str, Any]] = []
+    key = lead_keys(connection, [lead_id]).get(lead_id)
     for sort, table in _TABLES.items():
-        query = select(table).join(leads, leads.c.id == table.c.lead)
-        query = query.where(leads.c.external_id == lead_id, table.c.recorded_at < before)
+        known = (table.c.occurred_at < before, table.c.recorded_at < before)
+        query = select(table).where(table.c.lead == key, *known)
         found += [{"sort": sort, **row._mapping} for row in connection.execute(query)]
-    return sorted(found, key=lambda fact: (fact["occurred_at"], fact["id"]), reverse=True)
+    return sorted(found, key=_newest_last, reverse=True)
 
 
+def _newest_last(fact: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(fact[name] for name in ("occurred_at", "recorded_at", "sort", "content", "id"))
+
+
+_VERSION = (lead_versions.c.name, lead_versions.c.owner, lead_versions.c.kind)
+_OLDEST_FIRST = tuple(
+    lead_versions.c[name] for name in ("occurred_at", "recorded_at", "content", "id")
+)
 _TABLES: Mapping[str, Table] = {
     "version": lead_versions,
     "answer": answers,
@@ -176,13 +163,16 @@ def _facts(
     position: Mapping[int, int],
     before: int,
 ) -> Facts:
-    """Facts of the leads whose keys are in `position`, in the order in which they were written."""
+    """Facts of the leads whose keys are in `position`."""
     builder = FactsBuilder(definition, lead_ids)
 
     def rows(table: Table, *columns: str) -> Iterator[tuple[int, Row[Any]]]:
-        for row in connection.execute(_known(table, columns, position, before)):
-            if (lead := position.get(row.lead)) is not None:
-                yield lead, row
+        wanted = [table.c[name] for name in ("lead", "occurred_at", "recorded_at", *columns)]
+        query = select(*wanted).where(table.c.recorded_at < before)
+        for condition in of_leads(table, position):
+            for row in connection.execute(query.where(condition)):
+                if (lead := position.get(row.lead)) is not None:
+                    yield lead, row
 
     for lead, row in rows(lead_versions, "kind", "attributes"):
         attributes = json.loads(row.attributes)
@@ -194,14 +184,3 @@ def _facts(
     for lead, row in rows(stages, "stage"):
         builder.stage(lead, row.occurred_at, row.recorded_at, row.stage)
     return builder.build()
-
-
-def _known(
-    table: Table, columns: Sequence[str], position: Mapping[int, int], before: int
-) -> Select[Any]:
-    """Facts recorded before `before`; few leads are named, many are taken as a range of keys."""
-    wanted = [table.c[name] for name in ("lead", "occurred_at", "recorded_at", *columns)]
-    query = select(*wanted).where(table.c.recorded_at < before).order_by(table.c.id)
-    if len(position) <= 100:
-        return query.where(table.c.lead.in_(list(position)))
-    return query.where(table.c.lead.between(min(position), max(position)))

@@ -12,19 +12,20 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.definition import Definition
-from features.errors import Problem, shown
+from features.errors import NotFoundError, Problem, shown
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, said
-from features.quality import record_problems
+from features.quality import record_problems, text_problem
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 _CHUNK = 5_000
 """Rows a statement may name at once: SQLite allows 32,766 parameters, three a row are used."""
 
 Row = dict[str, Any]
+_Key = tuple[str, str]
 T = TypeVar("T")
 
 
@@ -72,25 +73,42 @@ def ingest(
     return IngestReport(added, unchanged, problems)
 
 
+def set_do_not_score(connection: Connection, lead_id: str, objected: bool) -> None:
+    """Note that the person objects to being scored, or no longer does; it holds at once.
+
+    Raises:
+        NotFoundError: there is no such lead.
+    """
+    key = lead_keys(connection, [lead_id]).get(lead_id)
+    if key is None:
+        raise NotFoundError("there is no such lead", hint="Send it first with PUT /v1/leads/{id}.")
+    connection.execute(leads.update().where(leads.c.id == key).values(do_not_score=objected))
+
+
 def lead_keys(connection: Connection, external_ids: Collection[str]) -> dict[str, int]:
-    """Our keys of these leads, by external id; leads that are not there are left out."""
+    """Our keys of these leads, by external id; leads that are not there are left out.
+
+    So are ids that no lead can have, whatever sends them: a NUL would be an error of the database.
+    """
     found: dict[str, int] = {}
-    for chunk in _chunks(sorted(external_ids)):
+    possible = sorted({lead for lead in external_ids if not text_problem(lead)})
+    for chunk in chunks(possible):
         query = select(leads.c.external_id, leads.c.id).where(leads.c.external_id.in_(chunk))
         found.update((row.external_id, row.id) for row in connection.execute(query))
     return found
 
 
-def new_rows(
-    connection: Connection, table: Table, rows: Sequence[Row], unique: Sequence[str]
-) -> list[Row]:
-    """The rows whose `unique` columns are in the table not yet, each once."""
-    wanted = {tuple(row[column] for column in unique): row for row in rows}
-    columns = [table.c[column] for column in unique]
-    for chunk in _chunks(list(wanted)):
-        for found in connection.execute(select(*columns).where(tuple_(*columns).in_(chunk))):
-            wanted.pop(tuple(found), None)
-    return list(wanted.values())
+def of_leads(table: Table, keys: Collection[int]) -> Iterator[ColumnElement[bool]]:
+    """Conditions that together find the rows of these leads, and perhaps some of others.
+
+    Leads that lie close together are a range; else they are named, a part at a time.
+    """
+    ordered = sorted(keys)
+    if ordered and ordered[-1] - ordered[0] < 2 * len(ordered):
+        yield table.c.lead.between(ordered[0], ordered[-1])
+    else:
+        for chunk in chunks(ordered):
+            yield table.c.lead.in_(chunk)
 
 
 def content_key(*parts: object) -> str:
@@ -99,11 +117,18 @@ def content_key(*parts: object) -> str:
     return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
 
 
-def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert rows; those another writer has just inserted are left as they are."""
-    if rows:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
+    """Insert rows; those another writer has just inserted are left as they are.
+
+    Returns:
+        How many rows were inserted.
+    """
+    if not rows:
+        return 0
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).on_conflict_do_nothing()
+    statement = statement.execution_options(preserve_rowcount=True)
+    return connection.execute(statement, list(rows)).rowcount
 
 
 def _add_leads(connection: Connection, external_ids: Collection[str]) -> None:
@@ -116,23 +141,33 @@ def _write(
     connection: Connection, table: Table, rows: Sequence[Row]
 ) -> tuple[int, int, dict[int, str]]:
     """Rows added, rows known, and position -> external id of those known with other content."""
-    there: dict[tuple[str, str], str] = {}
-    keys = list({(row["source"], row["external_id"]): None for row in rows})
-    columns = (table.c.source, table.c.external_id)
-    for chunk in _chunks(keys):
-        query = select(*columns, table.c.content).where(tuple_(*columns).in_(chunk))
-        there.update(((r.source, r.external_id), r.content) for r in connection.execute(query))
-    fresh: list[Row] = []
-    differing: dict[int, str] = {}
-    for position, row in enumerate(rows):
-        key = (row["source"], row["external_id"])
+    given = [(row["source"], row["external_id"]) for row in rows]
+    there = _contents(connection, table, given)
+    fresh: dict[_Key, Row] = {}
+    for key, row in zip(given, rows, strict=True):
         if key not in there:
-            there[key] = row["content"]
-            fresh.append(row)
-        elif there[key] != row["content"]:
-            differing[position] = row["external_id"]
-    insert_ignoring(connection, table, fresh)
-    return len(fresh), len(rows) - len(fresh) - len(differing), differing
+            fresh.setdefault(key, row)
+    # In one order whoever writes, or two writers of the same facts would wait for each other.
+    added = insert_ignoring(connection, table, [fresh[key] for key in sorted(fresh)])
+    there |= {key: row["content"] for key, row in fresh.items()}
+    if added < len(fresh):  # another writer was faster
+        there |= _contents(connection, table, list(fresh))
+    differing = {
+        position: key[1]
+        for position, (key, row) in enumerate(zip(given, rows, strict=True))
+        if there[key] != row["content"]
+    }
+    return added, len(rows) - added - len(differing), differing
+
+
+def _contents(connection: Connection, table: Table, keys: Collection[_Key]) -> dict[_Key, str]:
+    """What the facts that are there already say, by source and external id."""
+    found: dict[_Key, str] = {}
+    columns = (table.c.source, table.c.external_id)
+    for chunk in chunks(list(dict.fromkeys(keys))):
+        query = select(*columns, table.c.content).where(tuple_(*columns).in_(chunk))
+        found.update(((r.source, r.external_id), r.content) for r in connection.execute(query))
+    return found
 
 
 def _unknown_lead(record: Record, i: int) -> Problem:
@@ -168,6 +203,7 @@ _TABLES: Mapping[type[Record], Table] = {
 }
 
 
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The items in parts, none longer than one statement may name."""
     for start in range(0, len(items), _CHUNK):
         yield items[start : start + _CHUNK]

@@ -96,7 +96,7 @@ def upgrade() -> None:
             ["leads.id"],
         ),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("source", "external_id", "content", name="uq_deals_key"),
+        sa.UniqueConstraint("source", "external_id", "recorded_at", "content", name="uq_deals_key"),
     )
     with op.batch_alter_table("deals", schema=None) as batch_op:
         batch_op.create_index("ix_deals_lead", ["lead"], unique=False)

@@ -1,0 +1,46 @@
+"""What is in a store, apart from our own keys; and how does a test leave nothing behind in it?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Table, select
+
+from features.store.engine import Store
+from features.store.outcomes import deals
+from features.store.tables import answers, events, lead_versions, leads, stages
+
+FACT_TABLES = (lead_versions, answers, events, stages, deals)
+
+
+class _UndoError(Exception):
+    """Rolls a test's writing back."""
+
+
+@contextmanager
+def undone(store: Store) -> Iterator[Connection]:
+    """A writing connection whose work is undone at the end: many examples share one database."""
+    try:
+        with store.write() as connection:
+            yield connection
+            raise _UndoError
+    except _UndoError:
+        pass
+
+
+def state(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
+    """All leads and facts in an order of their own, by table, without the keys we gave them."""
+    known = [(row.external_id, row.do_not_score) for row in connection.execute(select(leads))]
+    return {"leads": sorted(known), **{t.name: _rows(connection, t) for t in FACT_TABLES}}
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    """How many leads and facts there are, by table."""
+    return {name: len(rows) for name, rows in state(connection).items()}
+
+
+def _rows(connection: Connection, table: Table) -> list[tuple[object, ...]]:
+    columns = [column for column in table.c if column.name not in ("id", "lead")]
+    query = select(leads.c.external_id, *columns).join(leads, leads.c.id == table.c.lead)
+    return sorted((tuple(row) for row in connection.execute(query)), key=repr)
