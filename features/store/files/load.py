@@ -26,7 +26,7 @@ from features.store.files.reading import open_table
 from features.store.files.rejects import Rejects
 from features.store.files.report import FileReport, LoadReport
 from features.store.files.styles import Styles, styles_of
-from features.store.files.tables import BadRow, Table
+from features.store.files.tables import BadRow, Row, Table
 from features.store.ingest import IngestReport, ingest
 from features.store.outcomes import Deal, record_deals
 
@@ -134,6 +134,42 @@ def _rejects_name(sources: Sequence[Source], position: int) -> str:
     return f"{name}.rejects.csv" if not earlier else f"{name}.{earlier + 1}.rejects.csv"
 
 
+class RowReader:
+    """The rows of one file as facts: how its columns are written is settled once, at the beginning.
+
+    Args:
+        definition: what the facts may say.
+        source: what the rows mean.
+        table: the open file; `joined`: the files it joins, in the source's order.
+        joined: see `table`.
+        now: the present instant; later facts are problems.
+    """
+
+    def __init__(
+        self,
+        definition: Definition,
+        source: Source,
+        table: Table,
+        joined: Sequence[Table],
+        now: int,
+    ) -> None:
+        opened = _Opened(source, table, tuple(joined))
+        styles, self.lookups = _prepared(opened, typed_columns(source, definition))
+        zone = time_zone(source.format.timezone, f"sources.{source.file}.format.timezone")
+        names = [*table.columns, *(c for lookup in self.lookups for c in lookup.columns)]
+        columns = Columns(names, source.format.unanswered, styles, zone)
+        opening = opening_of(source, table, styles, zone)
+        where = f"{table.label} {table.unit}"
+        self._enriched = Enricher(table.columns, source.replace, self.lookups)
+        self.mapper = RowMapper(definition, source, columns, opening, where, now)
+        self.guesses = {**table.guesses, **styles.guesses}
+        self.warnings = list(styles.warnings)
+
+    def __call__(self, rows: Sequence[Row]) -> list[Mapped]:
+        """What each row gives; rows come in the file's order, each once."""
+        return [self.mapper(self._enriched(row)) for row in rows]
+
+
 class _Loading:
     """The import of one source: its rows mapped, written and reported."""
 
@@ -142,19 +178,12 @@ class _Loading:
         self._definition = definition
         self._now = now
         self._table = opened.table
-        source, table = opened.source, opened.table
-        styles, self._lookups = _prepared(opened, typed_columns(source, definition))
-        zone = time_zone(source.format.timezone, f"sources.{source.file}.format.timezone")
-        names = [*table.columns, *(c for lookup in self._lookups for c in lookup.columns)]
-        columns = Columns(names, source.format.unanswered, styles, zone)
-        opening = opening_of(source, table, styles, zone)
-        where = f"{table.label} {table.unit}"
-        self._enriched = Enricher(table.columns, source.replace, self._lookups)
-        self._mapper = RowMapper(definition, source, columns, opening, where, now)
+        self._reader = RowReader(definition, opened.source, opened.table, opened.joined, now)
+        self._mapper = self._reader.mapper
         self.report = FileReport(
-            source.file,
-            guesses={**table.guesses, **styles.guesses},
-            warnings=list(styles.warnings),
+            opened.source.file,
+            guesses=self._reader.guesses,
+            warnings=self._reader.warnings,
         )
 
     def run(self, rejects: Path, chunk_rows: int, progress: Progress) -> FileReport:
@@ -162,14 +191,14 @@ class _Loading:
         report = self.report
         with Rejects(rejects, self._table.columns) as rejected:
             for chunk in self._table.chunks(chunk_rows):
-                mapped = [self._mapper(self._enriched(row)) for row in chunk.rows]
+                mapped = self._reader(chunk.rows)
                 self._write(mapped)
                 every: list[Mapped | BadRow] = [*chunk.bad, *mapped]
                 for one in sorted(every, key=lambda item: item.row.number):
                     self._tell(one, rejected)
                 progress(report.file, report.rows, chunk.share)
             report.rejects = rejected.path
-        report.warnings += _about(self._lookups)
+        report.warnings += _about(self._reader.lookups)
         return report
 
     def _write(self, mapped: Sequence[Mapped]) -> None:
