@@ -29,10 +29,10 @@ demo: setup ## simulate a company, import, train, serve on http://127.0.0.1:$(PO
 	@$(BIN)/propensity demo --port $(PORT)
 
 test: setup lint types contracts ## everything that a change must pass (under 10 minutes on 2 cores)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 test-all: setup lint types contracts ## the statistical, fault and soak suites too
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
