@@ -50,6 +50,12 @@ class Join(_Part):
     on: Column | Mapping[Column, Column]
     columns: tuple[Column, ...] | None = None
 
+    @model_validator(mode="after")
+    def _one_key(self) -> Join:
+        if not isinstance(self.on, str) and len(self.on) != 1:
+            raise ValueError(f"{self.file}: join on one column, got {dict(self.on)}")
+        return self
+
     @property
     def keys(self) -> tuple[str, str]:
         """The key's column in the source and in the joined file."""
