@@ -143,8 +143,8 @@ def is_open(course: Course, lead: Ints, second: Ints) -> Flags:
 def seems_open(known: Known, lead: Ints, second: Ints) -> Flags:
     """Which leads are open as far as is recorded by a second."""
     opened, closed = known.opened[lead], known.closed[lead]
-    seen: Flags = ((opened < second[:, None]) & (closed >= second[:, None])).any(axis=1)
-    return seen
+    between: Flags = (opened < second[:, None]) & (closed >= second[:, None])
+    return np.asarray(between.any(axis=1))
 
 
 def _stays_closed(course: Course, lead: Ints, second: Ints, end: Ints) -> Flags:
