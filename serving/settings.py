@@ -17,44 +17,53 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PROPENSITY_", extra="ignore", frozen=True)
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
-    port: int = Field(8000, ge=1, le=65_535, description="Port to listen on.")
+    host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    port: int = Field(default=8000, ge=1, le=65_535, description="Port to listen on.")
     max_body_bytes: int = Field(
-        MIB, ge=1_024, description="Largest body of a request about one lead, in bytes."
+        default=MIB, ge=1_024, description="Largest body of a request about one lead, in bytes."
     )
     max_bulk_bytes: int = Field(
-        32 * MIB, ge=1_024, description="Largest body of a request about many leads, in bytes."
+        default=32 * MIB,
+        ge=1_024,
+        description="Largest body of a request about many leads, in bytes.",
     )
     body_seconds: float = Field(
-        30.0, gt=0, description="Longest silence of a sender in the middle of a body, in seconds."
+        default=30.0,
+        gt=0,
+        description="Longest silence of a sender in the middle of a body, in seconds.",
     )
-    max_rows: int = Field(10_000, ge=1, description="Most rows of one request.")
-    max_keys: int = Field(1_000, ge=10, description="Most keys of one JSON object.")
+    max_rows: int = Field(default=10_000, ge=1, description="Most rows of one request.")
+    max_keys: int = Field(default=1_000, ge=10, description="Most keys of one JSON object.")
     max_values: int = Field(
-        2_000_000, ge=100, description="Most values in one body; bounds the memory a body can take."
+        default=2_000_000,
+        ge=100,
+        description="Most values in one body; bounds the memory a body can take.",
     )
-    max_depth: int = Field(20, ge=5, description="Deepest nesting of a JSON body.")
+    max_depth: int = Field(default=20, ge=5, description="Deepest nesting of a JSON body.")
     secure_cookies: bool = Field(
-        False, description="Send cookies over HTTPS only; switch on wherever HTTPS is spoken."
+        default=False,
+        description="Send cookies over HTTPS only; switch on wherever HTTPS is spoken.",
     )
     champion_poll_seconds: float = Field(
-        1.0, gt=0, description="How often to look whether another model was promoted."
+        default=1.0, gt=0, description="How often to look whether another model was promoted."
     )
     queue_refresh_minutes: float = Field(
-        60.0, gt=0, description="Oldest age of a score in the queue before all are scored anew."
+        default=60.0,
+        gt=0,
+        description="Oldest age of a score in the queue before all are scored anew.",
     )
     refresh_queue: bool = Field(
-        True, description="Whether this process keeps the queue's scores fresh."
+        default=True, description="Whether this process keeps the queue's scores fresh."
     )
     stale_model_days: float = Field(
-        180.0, gt=0, description="Age of a model above which every score carries a warning."
+        default=180.0, gt=0, description="Age of a model above which every score carries a warning."
     )
     key_cache_seconds: float = Field(
-        1.0, ge=0, le=1, description="How long a revoked key may still be accepted."
+        default=1.0, ge=0, le=1, description="How long a revoked key may still be accepted."
     )
     max_connections: int = Field(
-        1_000, ge=1, description="Connections at once; above, 503 is answered at once."
+        default=1_000, ge=1, description="Connections at once; above, 503 is answered at once."
     )
     log_level: str = Field(
-        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severity to log."
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severity to log."
     )
