@@ -74,7 +74,6 @@ MISSING_AT_LEAST = 0.05
 
 _FOLDS = 5
 _BINS = 20
-_DISTINCT = 30
 _PRIOR_LEADS = 10.0
 
 Kind = Literal["late", "presence", "separates", "settles", "named", "suspect"]
@@ -142,9 +141,8 @@ def _cells(column: ProbedColumn) -> Codes:
     values = np.asarray(column, dtype=np.float64)
     cells, known = np.zeros(len(values), dtype=np.int64), np.isfinite(values)
     if known.any():
-        distinct, rank = np.unique(values[known], return_inverse=True)
-        few = len(distinct) <= _DISTINCT
-        cells[known] = 1 + (rank if few else equal_mass_bins(values[known], _BINS))
+        # Bins by rank keep equal values together: a value that many leads share is its own bin.
+        cells[known] = 1 + equal_mass_bins(values[known], _BINS)
     return cells
 
 

@@ -122,6 +122,12 @@ def test_isotonic_is_numpys_interpolation_between_its_knots() -> None:
     )
 
 
+def test_isotonic_does_not_pass_its_next_knot_by_a_bit() -> None:
+    # Plain linear interpolation gives 0.40700000000000003 just below the knot that says 0.407.
+    table = Isotonic((-7.1, 3.69), (0.145, 0.407))
+    assert table.apply([3.6899999999999995])[0] <= table.apply([3.69])[0] == 0.407
+
+
 def test_a_flat_calibrator_answers_even_at_infinity() -> None:
     everywhere = [-math.inf, 0.0, math.inf]
     assert len(set(Platt(0.0, 0.4).apply(everywhere).tolist())) == 1

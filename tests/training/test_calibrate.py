@@ -124,6 +124,18 @@ def test_leads_are_counted_not_rows() -> None:
     assert len(fit.table) == 2
 
 
+def test_repeating_every_row_changes_no_calibrator() -> None:
+    # 1503 leads: their copies would land in other folds if rows and not leads were dealt out.
+    raw, y = leads(2, 1503, "level")
+    lead = np.tile(np.arange(1503), 3)
+    once = fit_calibrator(raw, y, seed=0)
+    often = fit_calibrator(np.tile(raw, 3), np.tile(y, 3), groups=lead, seed=0)
+    assert once.name == often.name == "offset"
+    assert often.calibrator.to_json()["shift"] == pytest.approx(once.calibrator.to_json()["shift"])
+    for few, many in zip(once.table[1:], often.table[1:], strict=True):
+        assert many.gain.lower == pytest.approx(few.gain.lower)
+
+
 def test_a_leads_rows_do_not_help_to_predict_each_other() -> None:
     # Each lead has its own noise; six rows of it look like six times the evidence for a repair.
     decided = {True: 0, False: 0}

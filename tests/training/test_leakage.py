@@ -157,6 +157,22 @@ def test_a_telling_name_needs_evidence() -> None:
     assert blocked(findings) == {"Last Activity"}
 
 
+def test_a_telling_name_over_noise_is_a_suspicion_even_with_few_leads() -> None:
+    # One-sided 2.5 % each: more than 8 of 100 is beyond three standard errors.
+    rng, y = np.random.default_rng(7), outcomes(8, 0.3, 120)
+    columns = {f"last_activity_{i}": rng.integers(0, 4, 120).astype(float) for i in range(100)}
+    findings = probe_leakage(columns, y)
+    assert len(findings) == 100
+    assert len(blocked(findings)) <= 8
+
+
+def test_a_telling_name_with_a_trace_of_evidence_among_very_many_leads_is_a_suspicion() -> None:
+    # A tenth of a standard deviation: real, but worth a fifth of a percent of the uncertainty.
+    y = outcomes(9, 0.3, 60_000)
+    trace = np.random.default_rng(9).normal(0, 1, 60_000) + 0.1 * y
+    assert kinds(probe_leakage({"last_activity": trace}, y)) == {"last_activity": "suspect"}
+
+
 def test_a_grade_is_accused_when_only_some_leads_got_one() -> None:
     rng, y = np.random.default_rng(1), outcomes()
     grade = rng.normal(0, 1, N) + 0.5 * y

@@ -382,6 +382,7 @@ def test_an_order_that_is_upside_down_is_no_discrimination() -> None:
     verdict = metrics.no_discrimination(-raw, sigmoid(-raw), y)
     assert not verdict.found
     assert "AUC 0.2" in verdict.reason
+    assert "not above chance" in verdict.reason
 
 
 def test_a_model_whose_level_is_off_still_discriminates() -> None:
