@@ -47,9 +47,13 @@ contracts: setup
 bench: setup ## quality on the real data sets that PROPENSITY_DATA names
 	$(BIN)/python -m benchmarks.quality --json
 
+docs: setup ## write the generated parts of docs/ anew
+	$(BIN)/python -m scripts.docs
+
 lock: setup ## resolve the requirements anew: hashes, no addresses, a week of cooldown
 	$(eval COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --upgrade --custom-compile-command 'make lock')
 	$(COMPILE) pyproject.toml -o requirements/serve.txt
+	$(COMPILE) pyproject.toml --extra train -o requirements/train.txt
 	$(COMPILE) pyproject.toml --extra train --extra dev -o requirements/dev.txt
 	echo uv | $(COMPILE) - -o requirements/bootstrap.txt
 
