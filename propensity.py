@@ -1,20 +1,29 @@
 """The command line: what there is to say to an installation. It may import anything; nobody imports it.
 
 Commands live beside what they do (`training.commands`, `serving.commands`); here they are put
-together, and errors become one message on stderr and an exit code: 1 for what went wrong, 2 for a
-command that was not understood.
+together, the demo tells their story once, and errors become one message on stderr and an exit code:
+1 for what went wrong, 2 for a command that was not understood.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from features.errors import PropensityError
-from serving.commands import app as serving
-from training.commands import app as training
+from serving import commands as serving
+from training import commands as training
+
+if TYPE_CHECKING:
+    from features.store.engine import Connection
+    from models.workspace import Workspace
 
 app = typer.Typer(
     name="propensity",
@@ -23,18 +32,117 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(serving)
-app.add_typer(training)
+app.add_typer(serving.app)
+app.add_typer(training.app)
 
 
 @app.command()
 def demo(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to serve.")] = 8000,
-    leads: Annotated[int, typer.Option(min=500, help="How many leads to simulate.")] = 20_000,
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Where to serve.")] = 8000,
+    leads: Annotated[int, typer.Option(min=2_000, help="How many leads to simulate.")] = 20_000,
     serve: Annotated[bool, typer.Option(help="Stay and serve until stopped.")] = True,
 ) -> None:
     """Simulate a company, import it, train, and serve its queue. Safe to run again."""
-    from demo_story import tell
+    home = Path(os.environ.get("PROPENSITY_DATA_DIR") or "var") / "demo"
+    os.environ["PROPENSITY_DATA_DIR"] = str(home.resolve())
+    os.environ["PROPENSITY_DEFINITION"] = str((home / "company" / "definition.yaml").resolve())
+    from models.workspace import Workspace
+    from serving.settings import Settings
+
+    workspace = Workspace.of(os.environ)
+    if not _is_filled(workspace):
+        _step("1 of 4", f"simulating a company of {leads:,} leads over two years")
+        _simulate(workspace, leads)
+        _step("2 of 4", "importing its files")
+        serving.db_upgrade()
+        serving.import_files()
+        _step("3 of 4", "training on its closed deals, judging on the newest, logging to MLflow")
+        training.train()
+    _step("4 of 4", "scoring every open lead")
+    serving.queue_refresh()
+    _say_how(workspace, port)
+    if serve:
+        serving.run(workspace, Settings(host="127.0.0.1", port=port))
+
+
+def _is_filled(workspace: Workspace) -> bool:
+    """Whether an earlier run got as far as a champion."""
+    if not workspace.definition_path.exists():
+        return False
+    try:
+        return workspace.registry.champion_digest() is not None
+    except PropensityError:
+        return False
+
+
+def _simulate(workspace: Workspace, leads: int) -> None:
+    """A company whose history ends last midnight, so that its queue is today's."""
+    company = workspace.definition_path.parent
+    if not (company / "simulation.json").exists():
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        start = today - timedelta(days=round(2.0 * 365.25) + 1)
+        training.simulate(company, leads=leads, events=20 * leads, start=start)
+
+
+def _say_how(workspace: Workspace, port: int) -> None:
+    """Which page to open, how to sign in, and three requests that work."""
+    people, key = _credentials(workspace)
+    lead, url = _someone(workspace), f"http://127.0.0.1:{port}"
+    lines = [
+        "",
+        f"Open   {url}",
+        *(f"       sign in as {name:<8} password {word}" for name, word in people.items()),
+        "",
+        "Ask it, in another terminal:",
+        f"  curl -s -H 'Authorization: Bearer {key}' {url}/v1/leads/{lead}/score",
+        f"  curl -s -H 'Authorization: Bearer {key}' '{url}/v1/queue?limit=3'",
+        f"  curl -s -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
+        f'    -d \'{{"lead": "{lead}"}}\' {url}/v1/scores',
+        "",
+        f"MLflow: .venv/bin/mlflow ui --backend-store-uri {workspace.mlflow_uri}",
+        "Ctrl-C stops it; everything is under " + str(workspace.data_dir),
+        "",
+    ]
+    print("\n".join(lines), flush=True)  # noqa: T201 - the result of the command
+
+
+def _credentials(workspace: Workspace) -> tuple[dict[str, str], str]:
+    """The demo's people and key: made once, kept in a file that only its owner can read."""
+    from features.store.access import create_key, set_user
+
+    path = workspace.data_dir / "credentials.json"
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return kept["people"], kept["key"]
+    now = training.now()
+    people = {"rep": secrets.token_urlsafe(12), "analyst": secrets.token_urlsafe(12)}
+    with workspace.store.write() as connection:
+        set_user(connection, "rep", "rep", people["rep"], _busiest_owner(connection), now)
+        set_user(connection, "analyst", "analyst", people["analyst"], None, now)
+        key = create_key(connection, f"demo-{now}", "admin", now)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({"people": people, "key": key}), encoding="utf-8")
+    return people, key
+
+
+def _busiest_owner(connection: Connection) -> str | None:
+    from features.store.ledger import owners, read_queue
+
+    names = owners(connection)
+    return max(names, key=lambda name: read_queue(connection, owner=name).total, default=None)
+
+
+def _someone(workspace: Workspace) -> str:
+    """The first lead of the queue."""
+    from features.store.ledger import read_queue
+
+    with workspace.store.read() as connection:
+        rows = read_queue(connection, limit=1).rows
+    return str(rows[0]["lead_id"]) if rows else "L0000000"
+
+
+def _step(number: str, words: str) -> None:
+    print(f"[{number}] {words}", file=sys.stderr, flush=True)  # noqa: T201 - progress
 
 
 def main() -> None:
@@ -45,7 +153,7 @@ def main() -> None:
         _tell(error)
         sys.exit(1)
     except BrokenPipeError:
-        # Whoever read our output has had enough, `head` for instance.
+        # Whoever read our output has had enough: `propensity models | head`.
         sys.stderr.close()
         sys.exit(0)
 

@@ -11,6 +11,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,7 +41,8 @@ def _workspace() -> Workspace:
     return Workspace.of(os.environ)
 
 
-def _now() -> int:
+def now() -> int:
+    """The present instant."""
     return time.time_ns() // 1000
 
 
@@ -78,11 +81,17 @@ def simulate(
     leads: Annotated[int, typer.Option(min=1, help="How many leads.")] = 20_000,
     events: Annotated[int, typer.Option(min=0, help="About how many events.")] = 400_000,
     years: Annotated[float, typer.Option(min=0.25, max=20, help="How long a history.")] = 2.0,
+    start: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The first day; midnight UTC.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same company.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make up a company: leads, answers, events, deals, and each lead's true probability."""
     from training.simulate import simulate as make_up
+    from training.simulated.world import START
+
+    first = START if start is None else start.replace(tzinfo=UTC)
 
     with Progress(console=err, transient=True) as progress:
         task = progress.add_task("simulating leads", total=leads)
@@ -90,9 +99,17 @@ def simulate(
         def done(so_far: int, total: int) -> None:
             progress.update(task, completed=so_far, total=total)
 
-        made = make_up(directory, leads=leads, events=events, years=years, seed=seed, progress=done)
+        made = make_up(
+            directory,
+            leads=leads,
+            events=events,
+            years=years,
+            start=first,
+            seed=seed,
+            progress=done,
+        )
     words = f"A simulated company is in {directory}; its lead definition is {directory}/definition.yaml."
-    _tell(made.to_json(), words, as_json)
+    _tell(asdict(made), words, as_json)
 
 
 @app.command()
@@ -123,11 +140,11 @@ def train(
     )
     workspace = _workspace()
     with watched() as watching:
-        trained = run(workspace, config, now=_now(), watching=watching)
+        trained = run(workspace, config, now=now(), watching=watching)
     verdict = None
     if promote_first:
         verdict = decide(
-            workspace, trained.digest, now=_now(), by=getpass.getuser(), on_warning=_warn
+            workspace, trained.digest, now=now(), by=getpass.getuser(), on_warning=_warn
         )
     about = dict(trained.model.about)
     content = {
@@ -146,10 +163,14 @@ def _trained_words(digest: str, about: dict[str, Any], verdict: Any) -> str:
     if figures is not None:
         auc = figures["auc"]
         lines += [
-            f"  AUC {auc['estimate']:.3f} ({auc['lower']:.3f} to {auc['upper']:.3f}), log loss "
-            f"{figures['log_loss']:.4f} (base rate {figures['base_rate_log_loss']:.4f})",
-            f"  said {figures['base_rate'] / figures['observed_over_expected']['estimate']:.1%}, "
-            f"happened {figures['base_rate']:.1%} on {figures['n']:,} rows",
+            (
+                f"  AUC {auc['estimate']:.3f} ({auc['lower']:.3f} to {auc['upper']:.3f}), log loss "
+                f"{figures['log_loss']:.4f} (base rate {figures['base_rate_log_loss']:.4f})"
+            ),
+            (
+                f"  said {figures['base_rate'] / figures['observed_over_expected']['estimate']:.1%}, "
+                f"happened {figures['base_rate']:.1%} on {figures['n']:,} rows"
+            ),
         ]
     lines += [f"  [yellow]{warning}[/]" for warning in about["warnings"]]
     if verdict is not None:
@@ -213,7 +234,7 @@ def promote(
 
     workspace = _workspace()
     verdict = decide(
-        workspace, model, now=_now(), by=getpass.getuser(), force=force, on_warning=_warn
+        workspace, model, now=now(), by=getpass.getuser(), force=force, on_warning=_warn
     )
     content = {"decision": verdict.decision, "reason": verdict.reason, "evidence": verdict.evidence}
     _tell(content, f"[bold]{verdict.decision}[/]: {verdict.reason}", as_json)
@@ -224,7 +245,7 @@ def recalibrate(as_json: Json = False) -> None:
     """Fit a new calibration of the champion on newer outcomes, and decide about it."""
     from training.recalibrate import recalibrate as run
 
-    done = run(_workspace(), now=_now(), by=getpass.getuser(), warn=_warn)
+    done = run(_workspace(), now=now(), by=getpass.getuser(), warn=_warn)
     content = {
         "digest": done.digest,
         "decision": done.verdict.decision,
@@ -310,5 +331,5 @@ def roll_back(
     """Make the previous champion score again."""
     from training.promote import roll_back as run
 
-    digest = run(_workspace(), now=_now(), by=getpass.getuser(), reason=reason, on_warning=_warn)
+    digest = run(_workspace(), now=now(), by=getpass.getuser(), reason=reason, on_warning=_warn)
     _tell({"champion": digest}, f"The champion is {digest[:12]} again.", as_json)
