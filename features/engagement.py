@@ -126,7 +126,7 @@ def specs(definition: Definition) -> list[FeatureSpec]:
                 f"ev_{kind.name}_recency_days",
                 fact,
                 label,
-                f"last {what} {{value}} days ago",
+                f"{what}: last one {{value}} days ago",
                 f"no {what} yet",
             )
         )

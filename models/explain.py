@@ -6,7 +6,6 @@ words of a reason are those of the column that carries most of the share, with i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,26 +62,30 @@ def explain(model: PropensityModel, frame: FeatureFrame) -> list[Explanation]:
     for i, spec in enumerate(model.specs):
         groups.setdefault(spec.fact, []).append(i)
     return [
-        _explanation(model.specs, groups, shares[row], frame.row(row), base)
+        _explanation(model, groups, shares[row], frame.row(row), base)
         for row in range(len(frame))
     ]
 
 
 def _explanation(
-    specs: Sequence[FeatureSpec],
+    model: PropensityModel,
     groups: dict[str, list[int]],
     shares: np.ndarray[Any, np.dtype[np.float64]],
     values: dict[str, str | float | None],
     base: float,
 ) -> Explanation:
     reasons = []
+    answers = {spec.fact: spec for spec in model.catalog if spec.kind == "category"}
     for fact, columns in groups.items():
         total = float(sum(shares[i] for i in columns))
         if total == 0.0:
             continue
         # Words must speak for the direction they are shown with.
         telling = max(columns, key=lambda i: shares[i] * np.sign(total))
-        spec = specs[telling]
+        spec = model.specs[telling]
+        if spec.unit is None:
+            # A rank says less than the answer that was ranked.
+            spec = answers.get(fact, spec)
         reasons.append(Reason(fact, spec.label, in_words(spec, values[spec.name]), total))
     reasons.sort(key=lambda reason: (-abs(reason.log_odds), reason.fact))
     return Explanation(base, tuple(reasons))

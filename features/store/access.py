@@ -146,9 +146,24 @@ def set_user(
 
 def sign_in(connection: Connection, name: str, password: str, now: int) -> str | None:
     """A new session's token for the right password, else None; takes equally long either way."""
+    proof = prove(connection, name, password)
+    return None if proof is None else open_session(connection, name, proof, now)
+
+
+def prove(connection: Connection, name: str, password: str) -> str | None:
+    """Proof for `open_session` that the password is right, else None; equally long either way.
+
+    Hashing takes its time and a read is enough: no writer need wait for it.
+    """
     row = connection.execute(select(users).where(users.c.name == name)).first()
     stored = row.password if row else _DUMMY
-    if not _matches(password, stored) or row is None:
+    return stored if _matches(password, stored) and row is not None else None
+
+
+def open_session(connection: Connection, name: str, proof: str, now: int) -> str | None:
+    """A new session's token; None when the password was changed since it was proved."""
+    query = select(users.c.name).where(users.c.name == name, users.c.password == proof)
+    if connection.execute(query).first() is None:
         return None
     token = secrets.token_urlsafe(32)
     connection.execute(sessions.delete().where(sessions.c.expires_at <= now))
