@@ -222,9 +222,9 @@ class _Loading:
         self.report.unchanged += done.unchanged
         for position, problems in done.problems.items():
             one, fact = facts[position]
-            one.problems += [
-                self._mapper.named_by_column(problem, fact, one.where) for problem in problems
-            ]
+            named = [self._mapper.named_by_column(p, fact, one.where) for p in problems]
+            # Two fields of a fact may come from one column.
+            one.problems = list(dict.fromkeys([*one.problems, *named]))
 
     def _tell(self, one: Mapped | BadRow, rejected: Rejects) -> None:
         """Count a row, and put it aside where there is something wrong with it."""
