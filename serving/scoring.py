@@ -144,9 +144,7 @@ def score(store: Store, scorer: Scorer, asks: Sequence[Ask], occasion: Occasion)
     for rows, of_rows in ((stored, facts), (given, _given_facts(definition, given))):
         for (i, ask), found in zip(rows, _scored(scorer, rows, of_rows, occasion), strict=True):
             results[i] = found if found.standing.is_known else _not_known_yet(ask)
-    with store.write() as connection:
-        kept = keep(connection, [r for r in results if isinstance(r, LeadScore)], occasion, known)
-    numbered = iter(kept)
+    numbered = iter(_kept(store, results, occasion, known))
     return [next(numbered) if isinstance(r, LeadScore) else r for r in results if r is not None]
 
 
@@ -240,6 +238,20 @@ def keep(
     shown = [_queue_entry(score, occasion, known) for score in scores]
     ids = record_scores(connection, entries, shown)
     return [replace(score, score_id=id_) for score, id_ in zip(scores, ids, strict=True)]
+
+
+def _kept(
+    store: Store,
+    results: Sequence[Result | None],
+    occasion: Occasion,
+    known: Mapping[str, Profile],
+) -> list[LeadScore]:
+    """The scores among the results, written in one transaction; none is opened for nothing."""
+    scores = [result for result in results if isinstance(result, LeadScore)]
+    if not scores:
+        return []
+    with store.write() as connection:
+        return keep(connection, scores, occasion, known)
 
 
 def _scored(
