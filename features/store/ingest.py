@@ -8,11 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    String,
+    Table,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from features.definition import Definition
@@ -27,6 +36,7 @@ _CHUNK = 5_000
 Row = dict[str, Any]
 _Key = tuple[str, str]
 T = TypeVar("T")
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +100,12 @@ def lead_keys(connection: Connection, external_ids: Collection[str]) -> dict[str
 
     So are ids that no lead can have, whatever sends them: a NUL would be an error of the database.
     """
-    found: dict[str, int] = {}
-    possible = sorted({lead for lead in external_ids if not text_problem(lead)})
-    for chunk in chunks(possible):
-        query = select(leads.c.external_id, leads.c.id).where(leads.c.external_id.in_(chunk))
-        found.update((row.external_id, row.id) for row in connection.execute(query))
-    return found
+    possible = {lead for lead in external_ids if not text_problem(lead)}
+    if not possible:
+        return {}
+    query = select(leads.c.external_id, leads.c.id)
+    found = connection.execute(query.where(among(connection, leads.c.external_id, possible)))
+    return {row.external_id: row.id for row in found}
 
 
 def of_leads(table: Table, keys: Collection[int]) -> Iterator[ColumnElement[bool]]:
@@ -111,10 +121,22 @@ def of_leads(table: Table, keys: Collection[int]) -> Iterator[ColumnElement[bool
             yield table.c.lead.in_(chunk)
 
 
+def among(
+    connection: Connection, column: Column[str], texts: Collection[str]
+) -> ColumnElement[bool]:
+    """Whether a column holds one of these texts, which go to the database as a single parameter.
+
+    Ten thousand parameters cost more to name than to look up: an import took half as long again.
+    """
+    if connection.dialect.name == "postgresql":
+        return column == func.any(cast(list(texts), postgresql.ARRAY(String)))
+    each = func.json_each(json.dumps(list(texts), ensure_ascii=False)).table_valued("value")
+    return column.in_(select(each.c.value))
+
+
 def content_key(*parts: object) -> str:
     """A short digest of what a fact says, equal for equal facts: 24 hex digits of BLAKE2."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(_canonical(parts).encode(), digest_size=12).hexdigest()
 
 
 def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
@@ -163,11 +185,19 @@ def _write(
 def _contents(connection: Connection, table: Table, keys: Collection[_Key]) -> dict[_Key, str]:
     """What the facts that are there already say, by source and external id."""
     found: dict[_Key, str] = {}
-    columns = (table.c.source, table.c.external_id)
-    for chunk in chunks(list(dict.fromkeys(keys))):
-        query = select(*columns, table.c.content).where(tuple_(*columns).in_(chunk))
-        found.update(((r.source, r.external_id), r.content) for r in connection.execute(query))
+    for source, ids in _by_source(keys).items():
+        query = select(table.c.external_id, table.c.content).where(
+            table.c.source == source, among(connection, table.c.external_id, ids)
+        )
+        found |= {(source, row[0]): row[1] for row in connection.execute(query)}
     return found
+
+
+def _by_source(keys: Iterable[_Key]) -> dict[str, set[str]]:
+    sorted_out: dict[str, set[str]] = {}
+    for source, external_id in keys:
+        sorted_out.setdefault(source, set()).add(external_id)
+    return sorted_out
 
 
 def _unknown_lead(record: Record, i: int) -> Problem:
