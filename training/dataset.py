@@ -143,7 +143,7 @@ def _sampled(queries: Queries, facts: Facts, share: float, seed: int) -> Queries
     return Queries(queries.lead[kept], queries.as_of[kept])
 
 
-def draw(lead: str, seed: int) -> float:
-    """A number in [0, 1) that belongs to the lead."""
-    digest = hashlib.blake2b(f"{seed}:{lead}".encode(), digest_size=8).digest()
+def draw(lead: str, seed: int, purpose: str = "sample") -> float:
+    """A number in [0, 1) that belongs to the lead; those for two purposes know nothing of each other."""
+    digest = hashlib.blake2b(f"{purpose}:{seed}:{lead}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from features.clock import days, iso
 from features.definition import Definition
@@ -72,13 +74,15 @@ class Lesson:
 class Bounds:
     """Where the pieces begin: instants, the purge gap in microseconds, and the seed of the draw.
 
-    A model keeps its bounds, so that later rows can be told from those it has learned from.
+    A model keeps its bounds, so that later rows can be told from those it has learned from. `until` is
+    the newest as-of there was: which piece a lead was given to was drawn from the rows up to it.
     """
 
     calibrate_from: int
     judge_from: int
     gap: int
     seed: int
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ def forward_split(dataset: Dataset, definition: Definition, config: TrainConfig)
     before = dataset.as_of[_ended(dataset.as_of, gap, judge_from)]
     if len(before) == 0:
         raise _too_short(dataset, definition)
-    bounds = Bounds(_boundary(before, config.calibrate_share), judge_from, gap, config.seed)
+    calibrate_from, until = _boundary(before, config.calibrate_share), int(dataset.as_of.max())
+    bounds = Bounds(calibrate_from, judge_from, gap, config.seed, until)
     fit, calibrate, judge = pieces(dataset, bounds)
     if min(len(fit), len(calibrate), len(judge)) == 0:
         raise _too_short(dataset, definition)
@@ -114,19 +119,18 @@ def forward_split(dataset: Dataset, definition: Definition, config: TrainConfig)
 
 
 def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
-    """The rows that fit, that calibrate and that judge: disjoint, each lead in one of them."""
-    as_of = dataset.as_of
-    piece = np.select(
-        [
-            as_of >= bounds.judge_from,
-            (as_of >= bounds.calibrate_from) & _ended(as_of, bounds.gap, bounds.judge_from),
-            _ended(as_of, bounds.gap, bounds.calibrate_from),
-        ],
-        [2, 1, 0],
-        -1,
-    )
+    """The rows that fit, that calibrate and that judge: disjoint, each lead in one of them.
+
+    Later data move no lead: one that was learned from never judges, not even when it comes back, and
+    one that has come since the bounds were set judges.
+    """
+    piece = _piece_of(dataset.as_of, bounds)
+    drawn_from = piece >= 0
+    if bounds.until is not None:
+        drawn_from &= dataset.as_of <= bounds.until
     present = np.zeros((int(dataset.lead.max()) + 1, 3), dtype=bool)
-    present[dataset.lead[piece >= 0], piece[piece >= 0]] = True
+    present[dataset.lead[drawn_from], piece[drawn_from]] = True
+    present[~present.any(axis=1), 2] = True
     pieces_of = present.sum(axis=1)
     wanted = (_draws(dataset, bounds.seed) * pieces_of).astype(np.int64)
     rank = np.cumsum(present, axis=1) - 1
@@ -136,6 +140,19 @@ def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
         rows = np.flatnonzero((piece == which) & (chosen[dataset.lead] == which))
         found.append(Piece(rows, pieces_of[dataset.lead[rows]].astype(np.float64)))
     return found[0], found[1], found[2]
+
+
+def _piece_of(as_of: Ints, bounds: Bounds) -> Ints:
+    """Where each row lies in time: 0 fit, 1 calibrate, 2 judge, −1 in a gap."""
+    return np.select(
+        [
+            as_of >= bounds.judge_from,
+            (as_of >= bounds.calibrate_from) & _ended(as_of, bounds.gap, bounds.judge_from),
+            _ended(as_of, bounds.gap, bounds.calibrate_from),
+        ],
+        [2, 1, 0],
+        -1,
+    )
 
 
 def _ended(as_of: Ints, gap: int, by: int) -> NDArray[np.bool_]:
@@ -148,12 +165,16 @@ def _draws(dataset: Dataset, seed: int) -> Floats:
     drawn = np.zeros(int(dataset.lead.max()) + 1)
     leads, first = np.unique(dataset.lead, return_index=True)
     names = dataset.frame.lead_ids
-    drawn[leads] = [draw(names[row], seed) for row in first.tolist()]
+    drawn[leads] = [draw(names[row], seed, "piece") for row in first.tolist()]
     return drawn
 
 
 def grouped_splits(dataset: Dataset, config: TrainConfig) -> list[Split]:
-    """One split a fold, seeded; every row judges once."""
+    """One split a fold, seeded; every row judges once.
+
+    Raises:
+        NotEnoughEvidenceError: too few different rows for folds within folds.
+    """
     group = row_groups(dataset)
     fold = _fold_of(group, config.folds, config.seed)
     splits = []
@@ -176,21 +197,31 @@ def grouped_lesson(group: Ints, rows: Ints, config: TrainConfig) -> Lesson:
 
 
 def row_groups(dataset: Dataset) -> Ints:
-    """A number per row, shape (n,): the same for rows that say the same and for rows of one lead."""
+    """A number per row, shape (n,): the same for rows that say the same and for rows of one lead.
+
+    So it is for rows linked by others: A says what B says, and B is the lead of C.
+    """
     columns = [
         column.codes.astype(np.float64) if isinstance(column, Category) else column
         for column in dataset.frame.columns.values()
     ]
     table = np.nan_to_num(np.column_stack(columns), nan=np.inf)
-    group = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
-    first = np.full(int(dataset.lead.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, dataset.lead, group)
-    return np.unique(first[dataset.lead], return_inverse=True)[1].reshape(-1)
+    content = np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
+    lead = int(content.max()) + 1 + dataset.lead
+    nodes = int(lead.max()) + 1
+    links = coo_array((np.ones(len(lead)), (content, lead)), shape=(nodes, nodes))
+    linked = connected_components(links, directed=False)[1]
+    return np.unique(linked[content], return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _fold_of(group: Ints, folds: int, seed: int) -> Ints:
     """The fold of each row, shape (n,): whole groups, dealt out in a seeded order."""
     number, row = np.unique(group, return_inverse=True)
+    if len(number) < folds:
+        raise NotEnoughEvidenceError(
+            f"only {len(number)} leads that differ from one another, too few for {folds} folds",
+            hint="Import more leads, or map more attributes that tell them apart.",
+        )
     dealt = np.random.default_rng(seed).permutation(len(number)) % folds
     return dealt[row.reshape(-1)]
 
