@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class EncodedColumn:
-    """One column of the matrix; `levels` None for a number, the coding for a category."""
+    """One column of the matrix; `levels` None for a number, the coding for a category.
+
+    Labels in `merged` share one code after the levels': known, but not told apart here.
+    """
 
     name: str
     levels: tuple[str, ...] | None = None
+    merged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +44,30 @@ class Encoder:
         return [i for i, column in enumerate(self.columns) if column.levels is not None]
 
     @classmethod
-    def fit(cls, frame: FeatureFrame, names: Sequence[str], least: int = 1) -> Encoder:
+    def fit(
+        cls,
+        frame: FeatureFrame,
+        names: Sequence[str],
+        least: int = 1,
+        merged: Mapping[str, Collection[str]] | None = None,
+    ) -> Encoder:
         """An encoder for these columns of a frame.
 
         Args:
             frame: the rows a model learns from.
             names: which columns, in order.
             least: levels with fewer rows are left out, and read as *not known*.
+            merged: category -> labels that are not to be told apart.
         """
         columns = []
         for name in names:
             column = frame.columns[name]
-            levels = _frequent(column, least) if isinstance(column, Category) else None
-            columns.append(EncodedColumn(name, levels))
+            if isinstance(column, Category):
+                alike = tuple(sorted((merged or {}).get(name, ())))
+                levels = tuple(level for level in _frequent(column, least) if level not in alike)
+                columns.append(EncodedColumn(name, levels, alike))
+            else:
+                columns.append(EncodedColumn(name))
         return cls(tuple(columns))
 
     def matrix(self, frame: FeatureFrame) -> Floats:
@@ -72,7 +87,7 @@ class Encoder:
         for column in self.columns:
             values = frame.columns[column.name]
             if column.levels is not None and isinstance(values, Category):
-                new = (values.codes >= 0) & (values.recoded(column.levels) < 0)
+                new = (values.codes >= 0) & (_codes(column, values) < 0)
                 for row in np.flatnonzero(new).tolist():
                     found[row].append(column.name)
         return found
@@ -87,13 +102,17 @@ class Encoder:
         if not isinstance(values, Category) or column.levels is None:
             assert not isinstance(values, Category)
             return values
-        codes = values.recoded(column.levels).astype(np.float64)
-        return np.where(codes < 0, np.nan, codes)
+        codes = _codes(column, values)
+        return np.where(codes < 0, np.nan, codes.astype(np.float64))
 
     def to_json(self) -> list[dict[str, Any]]:
         """As plain data."""
         return [
-            {"name": column.name, "levels": None if column.levels is None else list(column.levels)}
+            {
+                "name": column.name,
+                "levels": None if column.levels is None else list(column.levels),
+                "merged": list(column.merged),
+            }
             for column in self.columns
         ]
 
@@ -107,13 +126,21 @@ class Encoder:
         try:
             columns = tuple(
                 EncodedColumn(
-                    str(item["name"]), None if item["levels"] is None else tuple(item["levels"])
+                    str(item["name"]),
+                    None if item["levels"] is None else tuple(map(str, item["levels"])),
+                    tuple(map(str, item["merged"])),
                 )
                 for item in content
             )
         except (KeyError, TypeError) as error:
             raise BundleError(f"the bundle's columns cannot be read: {error!r}") from error
         return cls(columns)
+
+
+def _codes(column: EncodedColumn, values: Category) -> NDArray[np.int64]:
+    """The code of each label, −1 for those the column does not know."""
+    levels = column.levels or ()
+    return np.minimum(values.recoded((*levels, *column.merged)), len(levels))
 
 
 def _frequent(column: Category, least: int) -> tuple[str, ...]:

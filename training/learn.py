@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.definition import Definition
+from features.catalog import Catalog
+from features.definition import UNKNOWN, Definition
 from features.errors import NotEnoughEvidenceError
 from features.facts import Ints
 from features.pipeline import build_catalog
@@ -72,8 +73,9 @@ def learn(
         NotEnoughEvidenceError: too few wins or losses, or no column says anything.
     """
     everything = lesson.everything
-    encoder = _encoder(dataset.take(everything.rows), config)
-    specs = tuple(s for s in build_catalog(definition) if s.name in set(encoder.names))
+    catalog = build_catalog(definition)
+    encoder = _encoder(dataset.take(everything.rows), catalog, config)
+    specs = tuple(spec for spec in catalog if spec.name in set(encoder.names))
     rows = _encoded(dataset, encoder)
     held = np.concatenate([fold.calibrate.rows for fold in lesson.folds])
     weight = np.concatenate([fold.calibrate.weight for fold in lesson.folds])
@@ -105,7 +107,7 @@ def learn(
     return Learned(model, tuple(trials), chosen, calibration)
 
 
-def _encoder(dataset: Dataset, config: TrainConfig) -> Encoder:
+def _encoder(dataset: Dataset, catalog: Catalog, config: TrainConfig) -> Encoder:
     wins = int((dataset.y == 1).sum())
     if min(wins, len(dataset) - wins) < config.least_wins:
         raise NotEnoughEvidenceError(
@@ -120,7 +122,21 @@ def _encoder(dataset: Dataset, config: TrainConfig) -> Encoder:
             "every column is the same for all leads; there is nothing to tell them apart by",
             hint="Map more attributes, answers or events in the lead definition.",
         )
-    return Encoder.fit(dataset.frame, names, config.rarest_level)
+    return Encoder.fit(dataset.frame, names, config.rarest_level, told_by_rank(catalog))
+
+
+def told_by_rank(catalog: Catalog) -> dict[str, tuple[str, ...]]:
+    """For each category whose answers are ranked: the answers that its rank alone tells apart.
+
+    The rank is monotone; with the answer as a category beside it, a better answer could still lower
+    the score. What remains of the category is whether it was asked and whether there was an answer.
+    """
+    ranked = {spec.fact for spec in catalog if spec.monotone}
+    return {
+        spec.name: tuple(level for level in spec.levels if level != UNKNOWN)
+        for spec in catalog
+        if spec.kind == "category" and spec.fact in ranked and spec.levels is not None
+    }
 
 
 def _encoded(dataset: Dataset, encoder: Encoder) -> Rows:
