@@ -126,12 +126,15 @@ def watch_trees(
     leaves: int,
     config: TrainConfig,
 ) -> Curve:
-    """Fit tree by tree while the held-out log loss gets better, with `config.patience`."""
+    """Fit tree by tree while the held-out log loss gets better, with `config.patience`.
+
+    The curve has at least one point: where no split helps, it is that of a tree without any.
+    """
     booster = lgb.Booster(_parameters(specs, leaves, config), _dataset(rows, encoder))
     curve: list[Floats] = []
     best, best_at = np.inf, 0
     for trees in range(1, config.most_trees + 1):
-        if booster.update():
+        if booster.update() and curve:
             break  # no split is left that helps
         before = curve[-1] if curve else 0.0
         step = booster.predict(
