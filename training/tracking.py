@@ -87,11 +87,7 @@ def log_run(
                 data_path=str(bundle),
                 pip_requirements=["lightgbm", "numpy", "pandas", "propensity"],
             )
-            version = mlflow.register_model(
-                logged.model_uri, MODEL_NAME, tags={"digest": bundle.name}
-            )
-            client = MlflowClient()
-            client.set_registered_model_alias(MODEL_NAME, "challenger", version.version)
+            _register(logged.model_uri, run.info.run_id, bundle.name)
             return str(run.info.run_id)
 
 
@@ -120,6 +116,17 @@ def load_from_mlflow(uri: str, alias: str = "champion") -> Any:
     with _quiet():
         mlflow.set_tracking_uri(uri)
         return mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@{alias}")
+
+
+def _register(model_uri: str, run_id: str, digest: str) -> None:
+    """Make the logged model the newest version of `MODEL_NAME`, and the challenger."""
+    client = MlflowClient()
+    if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
+        client.create_registered_model(MODEL_NAME)
+    version = client.create_model_version(
+        MODEL_NAME, model_uri, run_id=run_id, tags={"digest": digest}
+    )
+    client.set_registered_model_alias(MODEL_NAME, "challenger", version.version)
 
 
 def _experiment(artifacts: Path) -> None:
