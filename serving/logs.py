@@ -18,6 +18,12 @@ _SHARED: tuple[Any, ...] = (
 )
 
 
+# The values of local variables would be the very bodies and people that must not be logged.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
 def configure(level: str) -> None:
     """Write everything, our own lines and the server's, as JSON from this severity on.
 
@@ -28,7 +34,7 @@ def configure(level: str) -> None:
     structlog.configure(
         processors=[
             *_SHARED,
-            structlog.processors.dict_tracebacks,
+            _TRACEBACKS,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -41,7 +47,7 @@ def configure(level: str) -> None:
             foreign_pre_chain=_SHARED,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                _TRACEBACKS,
                 structlog.processors.JSONRenderer(),
             ],
         )

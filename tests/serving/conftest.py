@@ -5,18 +5,29 @@ The clock stands still unless a test moves it; the queue is refreshed only when 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from models_made import fill, promote, put_bundle, workspace_of
 from served import Clock, Serve, Served, TestClient, calm, make_keys
 
 from features.definition import Definition
 from features.store.engine import Store
 from serving.app import create_app
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _plain_logs() -> None:
+    """One line a message: the default draws whole tracebacks with every variable."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(),
+    )
 
 
 @pytest.fixture
@@ -26,7 +37,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
         def start(store: Store, *, with_model: bool = True, **changes: Any) -> Served:
             workspace = workspace_of(store, tmp_path)
-            if with_model:
+            if with_model and workspace.registry.champion_digest() is None:
                 promote(workspace, put_bundle(workspace))
             clock = Clock()
             app = create_app(calm(**changes), workspace, clock)
@@ -36,15 +47,42 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def company_home(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, definition: Definition
+) -> Path:
+    """A data directory with the company in SQLite and a champion, to be copied."""
+    home = tmp_path_factory.mktemp("company")
+    shutil.copy(migrated_sqlite, home / "propensity.db")
+    store = Store(f"sqlite:///{home / 'propensity.db'}")
+    fill(store, definition)
+    workspace = workspace_of(store, home)
+    promote(workspace, put_bundle(workspace))
+    workspace.store.close()
+    store.close()
+    return home
+
+
 @pytest.fixture
-def served(serve: Serve, store: Store, definition: Definition) -> Served:
-    """A service with the company and a model, on SQLite and on PostgreSQL."""
+def company_store(company_home: Path, tmp_path: Path) -> Iterator[Store]:
+    """A store in SQLite with the company, and the champion's bundle beside it."""
+    shutil.copytree(company_home, tmp_path, dirs_exist_ok=True)
+    store = Store(f"sqlite:///{tmp_path / 'propensity.db'}")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def served_lite(serve: Serve, company_store: Store) -> Served:
+    """A service with the company and a model on SQLite, for what no database decides."""
+    return serve(company_store)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def served(request: pytest.FixtureRequest, serve: Serve, definition: Definition) -> Served:
+    """The same, on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return serve(request.getfixturevalue("company_store"))
+    store: Store = request.getfixturevalue("postgres_store")
     fill(store, definition)
     return serve(store)
-
-
-@pytest.fixture
-def served_lite(serve: Serve, sqlite_store: Store, definition: Definition) -> Served:
-    """The same on SQLite alone, for what no database decides."""
-    fill(sqlite_store, definition)
-    return serve(sqlite_store)
