@@ -168,8 +168,8 @@ def _write_facts(files: _Files, block: Block, scale: float, ids: Counter[str]) -
     known = Known.of(block)
     files.write("leads", lead_versions(block, known))
     rows: dict[str, tables.Columns] = {
-        "answers": traces.answers(block),
-        "events": traces.events(block, scale),
+        "answers": traces.answers(block, known),
+        "events": traces.events(block, known, scale),
         "stages": stage_changes(block, known),
         "deals": deals(block, known),
     }

@@ -123,12 +123,13 @@ class TestFiles:
             assert facts[at].min() >= START
             assert facts[recorded].max() < END
 
-    def test_nothing_is_known_of_a_lead_before_it_comes_in(self, company: Company) -> None:
-        opened = company.files["leads"].groupby("lead_id")["valid_from"].min()
+    def test_nothing_happens_or_is_recorded_before_the_lead_itself(self, company: Company) -> None:
+        first = company.files["leads"].groupby("lead_id")[["valid_from", "recorded_at"]].min()
         for name in IDS:
-            facts = company.files[name]
-            facts = facts[facts["lead_id"].isin(opened.index)]
-            assert (facts[TIMES[name][0]] >= facts["lead_id"].map(opened)).all(), name
+            facts, (at, recorded) = company.files[name], TIMES[name]
+            lead = first.loc[facts["lead_id"]].reset_index(drop=True)  # fails on an unknown lead
+            assert (facts[at] >= lead["valid_from"]).all(), name
+            assert (facts[recorded] >= lead["recorded_at"]).all(), name
 
     def test_facts_are_recorded_late_days_and_weeks(self, company: Company) -> None:
         for name, (at, recorded) in TIMES.items():

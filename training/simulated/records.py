@@ -91,7 +91,8 @@ def stage_changes(block: Block, known: Known) -> dict[str, Ints]:
     recorded = at + lags(rng, len(lead), BY_HAND)
     opening, spell = np.nonzero(course.opened < NEVER)
     return by_lead(
-        block.world,
+        block,
+        known,
         lead=np.concatenate([opening, lead]),
         at=np.concatenate([course.opened[opening, spell], at]),
         recorded=np.concatenate([known.opened[opening, spell], recorded]),
@@ -99,9 +100,14 @@ def stage_changes(block: Block, known: Known) -> dict[str, Ints]:
     )
 
 
-def by_lead(world: World, **columns: Ints) -> dict[str, Ints]:
-    """The exported rows of columns `lead`, `at`, `recorded` and others, by lead and time."""
-    kept = np.flatnonzero(exported(world, columns["at"], columns["recorded"]))
+def by_lead(block: Block, known: Known, **columns: Ints) -> dict[str, Ints]:
+    """The exported rows of columns `lead`, `at`, `recorded` and others, by lead and time.
+
+    A CRM can record nothing about a lead that it does not have yet.
+    """
+    entered = known.opened[columns["lead"], 0]
+    columns["recorded"] = np.maximum(columns["recorded"], entered)
+    kept = np.flatnonzero(exported(block.world, columns["at"], columns["recorded"]))
     order = kept[np.lexsort((columns["at"][kept], columns["lead"][kept]))]
     return {name: column[order] for name, column in columns.items()}
 

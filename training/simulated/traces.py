@@ -13,7 +13,7 @@ import numpy as np
 from training.simulated import words
 from training.simulated.courses import RESTING, Block, Course
 from training.simulated.leads import WEB_ENQUIRY
-from training.simulated.records import BY_HAND, HOUR_S, PROMPT, by_lead, lags
+from training.simulated.records import BY_HAND, HOUR_S, PROMPT, Known, by_lead, lags
 from training.simulated.world import BLOCK, DAY_S, Calendar, Flags, Floats, Ints, World
 
 _STATES = len(words.INTENTS) * len(words.STAGES)
@@ -57,11 +57,12 @@ def _event_rates() -> Floats:
 _RATES = _event_rates()
 
 
-def events(block: Block, scale: float) -> dict[str, Ints]:
+def events(block: Block, known: Known, scale: float) -> dict[str, Ints]:
     """Engagement of a block's leads: columns `lead at recorded code channel`, by lead and time.
 
     Args:
         block: the leads and how they went.
+        known: when the CRM got to know them.
         scale: multiplies all rates, from `event_scale`.
     """
     rng, leads, course = block.rng(6), block.leads, block.course
@@ -82,7 +83,7 @@ def events(block: Block, scale: float) -> dict[str, Ints]:
         "code": kind,
         "channel": _pick(rng, _CHANNELS[kind]),
     }
-    return by_lead(block.world, **{name: column[kept] for name, column in columns.items()})
+    return by_lead(block, known, **{name: column[kept] for name, column in columns.items()})
 
 
 def event_scale(world: World, calendar: Calendar) -> float:
@@ -91,7 +92,8 @@ def event_scale(world: World, calendar: Calendar) -> float:
     Counted on a block of its own, so that no lead's engagement depends on how others go.
     """
     pilot = replace(world, leads=BLOCK, seed=0)
-    count = len(events(Block.draw(pilot, calendar, 0), 1.0)["lead"])
+    block = Block.draw(pilot, calendar, 0)
+    count = len(events(block, Known.of(block), 1.0)["lead"])
     return world.events / world.leads * BLOCK / max(count, 1)
 
 
@@ -147,7 +149,7 @@ _TRUTHFUL = np.array([0.74, 0.84, 0.90, 0.94])
 """By intent: the chance that an answer is not got, and that it is right when it is."""
 
 
-def answers(block: Block) -> dict[str, Ints]:
+def answers(block: Block, known: Known) -> dict[str, Ints]:
     """BANT answers of a block's leads: columns `lead at recorded code level`, by lead and time.
 
     Reps ask in talks, forms on opening. From the process change on, the website's form offers
@@ -165,7 +167,7 @@ def answers(block: Block) -> dict[str, Ints]:
     careless &= rng.random(len(lead)) < 0.65
     level = np.where(careless, 0, np.where(silent, UNKNOWN, level))
     recorded = at + np.where(by_form, 5, lags(rng, len(lead), BY_HAND))
-    return by_lead(block.world, lead=lead, at=at, recorded=recorded, code=question, level=level)
+    return by_lead(block, known, lead=lead, at=at, recorded=recorded, code=question, level=level)
 
 
 def _in_talks(block: Block, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:

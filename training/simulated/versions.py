@@ -67,7 +67,7 @@ class _Moments:
         at = np.column_stack([course.opened[:, 0], np.where(early, NEVER, right), won])
         recorded = np.column_stack([known.opened[:, 0], right + 30, known.closed])
         lead = np.broadcast_to(np.arange(len(won))[:, None], at.shape)
-        rows = by_lead(block.world, lead=lead.ravel(), at=at.ravel(), recorded=recorded.ravel())
+        rows = by_lead(block, known, lead=lead.ravel(), at=at.ravel(), recorded=recorded.ravel())
         return cls(
             **rows,
             enriched=rows["at"] >= corrections.enriched[rows["lead"]],
