@@ -87,21 +87,21 @@ def _locate(
     definition: Definition, directory: Path | None, files: Mapping[str, Path]
 ) -> dict[str, Path]:
     """Where each source's file lies, and those it joins; files to be left out are not in it."""
-    named = {source.file: source for source in definition.sources}
+    named = {source.file for source in definition.sources}
     joined = {join.file for source in definition.sources for join in source.join}
-    if strange := sorted(set(files) - set(named) - joined):
+    if strange := sorted(set(files) - named - joined):
         raise InputError(
             f"the definition has no source for {', '.join(strange)}",
-            hint=f"Its sources are {', '.join(sorted({*named, *joined})) or 'none'}.",
+            hint=f"Its sources are {', '.join(sorted(named | joined)) or 'none'}.",
         )
     if not named:
         raise DefinitionError(
             "the definition has no sources", hint="`propensity init FILE…` writes them."
         )
-    wanted = set(named) if directory else set(files) & set(named)
-    wanted |= {join.file for name in wanted for join in named[name].join}
+    wanted = named if directory else set(files) & named
+    beside_them = {j.file for s in definition.sources if s.file in wanted for j in s.join}
     beside = directory or next((path.parent for path in files.values()), Path())
-    return {name: files.get(name, beside / name) for name in wanted}
+    return {name: files.get(name, beside / name) for name in wanted | beside_them}
 
 
 def _open_all(definition: Definition, paths: Mapping[str, Path]) -> list[_Opened]:
