@@ -51,14 +51,16 @@ def demo(
 
     workspace = Workspace.of(os.environ)
     if not _is_filled(workspace):
-        _step("1 of 4", f"simulating a company of {leads:,} leads over two years")
+        _step("1 of 5", f"simulating a company of {leads:,} leads over two years")
         _simulate(workspace, leads)
-        _step("2 of 4", "importing its files")
+        _step("2 of 5", "importing its files")
         serving.db_upgrade()
         serving.import_files()
-        _step("3 of 4", "training on its closed deals, judging on the newest, logging to MLflow")
+        _step("3 of 5", "training on its closed deals, judging on the newest, logging to MLflow")
         training.train()
-    _step("4 of 4", "scoring every open lead")
+        _step("4 of 5", "recalibrating on the outcomes that judged it")
+        training.recalibrate()
+    _step("5 of 5", "scoring every open lead")
     serving.queue_refresh()
     _say_how(workspace, port)
     if serve:

@@ -361,9 +361,12 @@ def run(workspace: Workspace, settings: Any) -> None:
 
 def _scorer(workspace: Workspace) -> Scorer:
     from features.store.migrate import require_current
+    from serving import logs
     from serving.settings import Settings
     from serving.state import LiveModel
 
+    # A command's result goes to stdout; only what is wrong is worth a log line.
+    logs.configure("WARNING")
     require_current(workspace.store)
     live = LiveModel(workspace, _now, Settings().stale_model_days)
     live.look()
