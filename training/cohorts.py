@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.clock import HOUR, days
+from features.clock import HOUR, days, known_since
 from features.definition import Definition
-from features.facts import Facts, Ints, Queries
+from features.facts import Facts, Happenings, Ints, Queries
 from features.lifecycle import is_open, opened_at
 
 MOST_INSTANTS = 1_000
@@ -20,13 +20,12 @@ MOST_INSTANTS = 1_000
 
 def cohort_queries(facts: Facts, definition: Definition, cutoff: int) -> Queries:
     """The rows that these leads give rise to, up to `cutoff` (exclusive), each at an open lead."""
-    opened = opened_at(facts)
     if definition.cohorts.every_days is not None:
-        candidates = _calendar(opened, days(definition.cohorts.every_days), cutoff)
+        candidates = _calendar(opened_at(facts), days(definition.cohorts.every_days), cutoff)
     else:
         assert definition.cohorts.after_opening_hours is not None
         age = round(definition.cohorts.after_opening_hours * HOUR)
-        candidates = _at_age(opened, age, cutoff)
+        candidates = _at_age(facts.versions, age, cutoff)
     chosen = is_open(facts, candidates, definition)
     return Queries(candidates.lead[chosen], candidates.as_of[chosen])
 
@@ -43,8 +42,16 @@ def _calendar(opened: Ints, cadence: int, cutoff: int) -> Queries:
     return Queries(lead, instants[which])
 
 
-def _at_age(opened: Ints, age: int, cutoff: int) -> Queries:
-    """One instant per lead: `age` after it opened, and never before its opening is known."""
-    lead = np.flatnonzero(opened < cutoff - age - 1)
+def _at_age(versions: Happenings, age: int, cutoff: int) -> Queries:
+    """One instant per lead: `age` after it opened, but never before its opening is known.
+
+    It opened when the version says that was known first: a version learned of later may carry an
+    earlier date, and must not move a row that was there without it.
+    """
+    known = known_since(versions.occurred_at, versions.recorded_at)
+    order = np.lexsort((versions.occurred_at, known, versions.lead))
+    first = order[np.unique(versions.lead[order], return_index=True)[1]]
     # One microsecond more, because what is recorded at the as-of itself is not known yet.
-    return Queries(lead, opened[lead] + age + 1)
+    as_of = np.maximum(versions.occurred_at[first] + age, known[first]) + 1
+    reached = as_of < cutoff
+    return Queries(versions.lead[first][reached], as_of[reached])
