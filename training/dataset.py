@@ -71,7 +71,7 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of rows, values and labels; how levels are numbered does not enter."""
+        """SHA-256 (hex) of rows, values and labels; how levels are listed does not enter."""
         digest = hashlib.sha256()
         digest.update("\n".join(self.frame.lead_ids).encode())
         for array in (self.frame.as_of, self.y):
@@ -79,7 +79,7 @@ class Dataset:
         for name, column in self.frame.columns.items():
             digest.update(name.encode())
             if isinstance(column, Category):
-                levels = sorted(column.levels)
+                levels = sorted({label for label in column.labels() if label is not None})
                 digest.update("\n".join(levels).encode())
                 digest.update(column.recoded(levels).tobytes())
             else:
