@@ -90,7 +90,7 @@ def judge(
         figures = evaluate_predictions(raw, probability, y, matured.lead[rows], seed=seed)
     except OneClassError as error:
         return Judged(how, bounds, None, raw, probability, y, (f"Not judged: {error}",))
-    return Judged(how, bounds, figures, raw, probability, y, tuple(_warnings(figures)))
+    return Judged(how, bounds, figures, raw, probability, y, tuple(warnings_of_figures(figures)))
 
 
 def _how(splits: Sequence[Split]) -> str:
@@ -100,7 +100,8 @@ def _how(splits: Sequence[Split]) -> str:
     return f"Judged forward in time, on rows from {iso(bounds.judge_from)} on:"
 
 
-def _warnings(figures: Evaluation) -> list[str]:
+def warnings_of_figures(figures: Evaluation) -> list[str]:
+    """What must be known before these figures are believed."""
     found = []
     if not figures.discrimination.found:
         found.append(figures.discrimination.reason)

@@ -211,6 +211,18 @@ def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed:
 def unseen_rows(workspace: Workspace, *models: PropensityModel) -> Dataset | None:
     """The matured rows that none of these models has learned from; None when there are none.
 
+    Neither its booster nor its calibrator: rows that a calibration was fitted on are seen too.
+    """
+    rows = rows_after_boosters(workspace, *models)
+    if rows is None:
+        return None
+    newer = np.flatnonzero(rows.as_of > max(calibrated_through(model) for model in models))
+    return rows.take(newer) if len(newer) else None
+
+
+def rows_after_boosters(workspace: Workspace, *models: PropensityModel) -> Dataset | None:
+    """The matured rows that no booster of these models has learned from; None when there are none.
+
     Models without time, or with another lead definition than the first, share no such rows.
     """
     definition = models[0].definition
@@ -222,6 +234,11 @@ def unseen_rows(workspace: Workspace, *models: PropensityModel) -> Dataset | Non
     for limit in limits:
         rows = np.intersect1d(rows, pieces(dataset, Bounds(**limit))[2].rows)
     return dataset.take(rows) if len(rows) else None
+
+
+def calibrated_through(model: PropensityModel) -> int:
+    """The last as-of that a *re*calibration of the model has learned from; far back without one."""
+    return int(model.about["calibration"].get("through_instant", np.iinfo(np.int64).min))
 
 
 def matured_rows(workspace: Workspace, definition: Definition) -> Dataset:

@@ -21,9 +21,15 @@ from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.calibrate import CalibrationFit, fit_calibrator
 from training.dataset import Dataset
-from training.judge import Judged
+from training.judge import Judged, warnings_of_figures
 from training.metrics import evaluate_predictions
-from training.promote import Verdict, carry_out, compare, unseen_rows
+from training.promote import (
+    Verdict,
+    calibrated_through,
+    carry_out,
+    compare,
+    rows_after_boosters,
+)
 from training.run import GOLDEN_ROWS, catalogue, summary
 from training.splits import Bounds
 
@@ -66,13 +72,16 @@ def recalibrate(
         NotEnoughEvidenceError: too few matured outcomes that the champion has not learned from.
     """
     champion = workspace.registry.champion()
-    rows = _enough(unseen_rows(workspace, champion))
+    rows, new = _enough(rows_after_boosters(workspace, champion), calibrated_through(champion))
     raw = champion.raw(rows.frame)
     calibration = fit_calibrator(raw, rows.y, groups=rows.lead, seed=seed)
     expected = out_of_fold(raw, rows.y, rows.lead, seed)
-    verdict = compare(expected, champion.calibrator.apply(raw), rows.y, rows.lead, seed)
-    model = champion.recalibrated(calibration.calibrator, _about(champion, rows, calibration, now))
+    said = champion.calibrator.apply(raw)
+    # Only what is new to both decides: the champion has been fitted to the older rows.
+    verdict = compare(expected[new], said[new], rows.y[new], rows.lead[new], seed)
     judged = _judged(champion, rows, raw, expected, seed)
+    about = _about(champion, rows, judged, calibration, now)
+    model = champion.recalibrated(calibration.calibrator, about)
     digest = write_bundle(
         model,
         workspace.bundles,
@@ -100,28 +109,35 @@ def out_of_fold(raw: Floats, y: NDArray[np.int64], lead: NDArray[np.int64], seed
     return said
 
 
-def _enough(rows: Dataset | None) -> Dataset:
+def _enough(rows: Dataset | None, since: int) -> tuple[Dataset, NDArray[np.int64]]:
+    """The rows, and the positions of those newer than `since`, if they are enough to decide."""
     if rows is None:
         raise NotEnoughEvidenceError(
             "the champion knows no time, or no outcome has matured since it learned",
             hint="Recalibration needs dated outcomes that are newer than the model.",
         )
-    wins = len(np.unique(rows.lead[rows.y == 1]))
-    losses = len(np.unique(rows.lead[rows.y == 0]))
+    new = np.flatnonzero(rows.as_of > since)
+    wins = len(np.unique(rows.lead[new][rows.y[new] == 1]))
+    losses = len(np.unique(rows.lead[new][rows.y[new] == 0]))
     if min(wins, losses) < LEAST_WINS:
         raise NotEnoughEvidenceError(
             f"{wins} won and {losses} not won leads have matured that the champion has not learned "
             f"from; {LEAST_WINS} of each are needed",
             hint=f"Wait for {LEAST_WINS - min(wins, losses)} more; the champion stays as it is.",
         )
-    return rows
+    return rows, new
 
 
 def _about(
-    champion: PropensityModel, rows: Dataset, calibration: CalibrationFit, now: int
+    champion: PropensityModel,
+    rows: Dataset,
+    judged: Judged,
+    calibration: CalibrationFit,
+    now: int,
 ) -> dict[str, Any]:
     return {
         **champion.about,
+        "judged": judged.to_json(),
         "calibration": {
             "name": calibration.name,
             "reason": calibration.reason,
@@ -129,7 +145,9 @@ def _about(
             "calibrated_at": iso(now),
             "from": iso(int(rows.as_of.min())),
             "through": iso(int(rows.as_of.max())),
+            "through_instant": int(rows.as_of.max()),
         },
+        "warnings": list(judged.warnings),
     }
 
 
@@ -137,6 +155,7 @@ def _judged(
     champion: PropensityModel, rows: Dataset, raw: Floats, expected: Floats, seed: int
 ) -> Judged:
     figures = evaluate_predictions(raw, expected, rows.y, rows.lead, seed=seed)
+    # The figures of other leads' calibrators: what the new one says of rows it has not seen.
     how = "Judged out of fold, on outcomes that the booster has not learned from:"
     bounds = Bounds(**champion.about["judged"]["bounds"])
-    return Judged(how, bounds, figures, raw, expected, rows.y, ())
+    return Judged(how, bounds, figures, raw, expected, rows.y, tuple(warnings_of_figures(figures)))
