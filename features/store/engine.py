@@ -146,6 +146,10 @@ def _parsed(url: str) -> URL:
 _HINT = "Write it as sqlite:///var/propensity.db or postgresql://user:password@host/name."
 
 
+def _lower(text: str | None) -> str | None:
+    return None if text is None else str(text).lower()
+
+
 def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
 
@@ -153,6 +157,8 @@ def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
     def _settings(connection: sqlite3.Connection, _record: Any) -> None:
         # The driver's own transaction handling would turn BEGIN IMMEDIATE into a deferred one.
         connection.isolation_level = None
+        # The built-in knows the letters A to Z only: `Öffentlich` would not be found as `öffentlich`.
+        connection.create_function("lower", 1, _lower, deterministic=True)
         for pragma in (
             f"busy_timeout = {BUSY_TIMEOUT_MS}",
             "journal_mode = WAL",

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Float,
     ForeignKey,
@@ -255,11 +256,13 @@ def read_queue(
         if wanted is not None:
             conditions.append(column == wanted)
     if search:
-        pattern = f"%{_escaped(search.lower())}%"
         conditions.append(
             or_(
-                func.lower(current.c.name).like(pattern, escape="\\"),
-                func.lower(leads.c.external_id).like(pattern, escape="\\"),
+                *(
+                    match
+                    for column in (current.c.name, leads.c.external_id)
+                    for match in _contains(column, search)
+                )
             )
         )
     joined = current.join(leads, leads.c.id == current.c.lead)
@@ -333,6 +336,15 @@ def _mappings(connection: Connection, query: Select[Any]) -> list[dict[str, Any]
             if name in row:
                 row[name] = json.loads(row[name])
     return found
+
+
+def _contains(column: Column[Any], text: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Whether a column contains a text: in any case, and as written.
+
+    Databases lower fewer letters than Python does (SQLite only A to Z): `Ö` is found at least as `Ö`.
+    """
+    lowered, written = f"%{_escaped(text.lower())}%", f"%{_escaped(text)}%"
+    return func.lower(column).like(lowered, escape="\\"), column.like(written, escape="\\")
 
 
 def _escaped(text: str) -> str:
