@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Literal
 
 from features.definition import UNKNOWN, Attribute, Definition, Question, Ranking
@@ -250,7 +251,6 @@ def past_scores(
         made: bundle -> when it was made and from what (`train` or `recalibrate`).
         now: the present instant.
     """
-    following = [*history[1:], None]
     return [
         PastScore(
             moment=moment(score["as_of"], now),
@@ -261,7 +261,7 @@ def past_scores(
             calibration=_calibration(made.get(score["bundle"])),
             channel=str(score["channel"]),
         )
-        for score, earlier in zip(history, following, strict=True)
+        for score, earlier in zip_longest(history, history[1:])
     ]
 
 

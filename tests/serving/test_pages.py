@@ -58,19 +58,22 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[str]:
-    """The address of a service with scored leads; nobody changes anything in it."""
+def office_store(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
+) -> Iterator[Store]:
+    """The database behind `office`."""
     workspace = workspace_at(tmp_path_factory.mktemp("office"), migrated_sqlite)
     fill(workspace)
-    with serving(workspace) as address:
-        yield address
+    yield workspace.store
+    workspace.store.close()
 
 
 @pytest.fixture(scope="module")
-def office_store(office: str, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The database behind `office`."""
-    (path,) = tmp_path_factory.getbasetemp().glob("office*/propensity.db")
-    return Store(f"sqlite:///{path}")
+def office(office_store: Store) -> Iterator[str]:
+    """The address of a service with scored leads; nobody changes anything in it."""
+    directory = Path(str(office_store.url.database)).parent
+    with serving(Workspace.of({"PROPENSITY_DATA_DIR": str(directory)})) as address:
+        yield address
 
 
 @pytest.fixture
@@ -92,6 +95,7 @@ class Outline(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self.text += " " if tag in ("dt", "dd", "td", "th", "p", "li", "div") else ""
 
     def handle_data(self, data: str) -> None:
         self.text += data
