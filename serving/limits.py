@@ -135,6 +135,9 @@ class JsonRoute(APIRoute):
         async def handler(request: Request) -> Response:
             as_json = _JsonRequest(request.scope, request.receive)
             await let_in(as_json)
+            if self.body_field is not None:
+                # Read here, where what is wrong with a body is not taken for something else.
+                await as_json.json()
             return await answer(as_json)
 
         return handler
@@ -232,7 +235,7 @@ def _too_deep(most: int) -> MalformedError:
 def _is_deeper(value: Any, most: int) -> bool:
     """Whether lists and objects lie in each other more than `most` deep."""
     level = [value]
-    for _ in range(most + 1):
+    for _ in range(most):
         level = [inner for outer in level for inner in _inside(outer) if _holds(inner)]
         if not level:
             return False

@@ -11,6 +11,7 @@ import uuid
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import as_response, internal_report
@@ -19,6 +20,9 @@ from serving.metrics import Metrics
 log = structlog.get_logger("propensity.requests")
 
 _OWN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+_GONE = 499
+"""What is noted, and sent to nobody, when a sender leaves in the middle of a body."""
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -64,6 +68,8 @@ class Envelope:
 
         try:
             await self._app(scope, receive, wrapped)
+        except ClientDisconnect:
+            status = _GONE
         except Exception:
             log.exception("request failed", request_id=request_id, route=_route(scope))
             if not status:

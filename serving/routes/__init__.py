@@ -1,1 +1,1 @@
-"""Which address answers which question? One module a subject; every route has a row in `serving.security`."""
+"""Which address answers which question? One module a subject; `serving.security` has every row."""
