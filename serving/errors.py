@@ -194,8 +194,9 @@ def answer(request: Request, report: Report) -> Response:
 
 def wants_page(request: Request) -> bool:
     """Whether a person in a browser asked, for something that is a page."""
-    accepts = request.headers.get("accept", "")
-    return "text/html" in accepts and not request.url.path.startswith(_API)
+    # What replaces a part of a page is asked for by a script, which accepts anything.
+    accepts = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
+    return accepts and not request.url.path.startswith(_API)
 
 
 def _request_id(request: Request) -> str:

@@ -184,9 +184,9 @@ def add_leads(store: Store, definition: Definition, records: Sequence[Record]) -
     assert not report.problems, report.problems
 
 
-def score_queue(workspace: Workspace, model: PropensityModel) -> None:
+def score_queue(workspace: Workspace, model: PropensityModel, now: int = NOW) -> None:
     """Score every open lead, as the service does."""
-    refresh_queue(workspace.store, Scorer(model, model.definition, NOW - 20 * DAY), NOW)
+    refresh_queue(workspace.store, Scorer(model, model.definition, NOW - 20 * DAY), now)
 
 
 def place(store: Store, lead: str, raw: float, **shown: Any) -> None:
