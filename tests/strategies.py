@@ -15,7 +15,7 @@ from agreed import NOW, agreed
 from hypothesis import strategies as st
 
 from features.clock import DAY, HOUR, days
-from features.definition import Attribute, Definition
+from features.definition import Definition
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, key_of
 
 AGREED = agreed()
@@ -37,51 +37,64 @@ _EDGES = sorted(
 )
 
 
+_ELSEWHERE = range(NOW - 400 * DAY, NOW + 40 * DAY, 7 * DAY + 7 * HOUR + 77)
+
+
 def instants() -> st.SearchStrategy[int]:
     """Instants around the present, mostly on edges."""
-    anywhere = st.integers(NOW - 400 * DAY, NOW + 40 * DAY)
-    return st.one_of(st.sampled_from(_EDGES), st.sampled_from(_EDGES), anywhere)
+    return st.sampled_from([*_EDGES, *_EDGES, *_ELSEWHERE])
 
 
 @st.composite
 def times(draw: st.DrawFn) -> dict[str, int]:
-    """When a fact happened and was recorded: at once, late, or before it happened."""
+    """When a fact happened and was recorded: at once, late, before it happened, or whenever."""
     occurred = draw(instants())
-    lag = draw(st.sampled_from([0, 0, 0, 1, HOUR, 3 * DAY, -1, -2 * DAY]))
-    return {"occurred_at": occurred, "recorded_at": draw(st.just(occurred + lag) | instants())}
+    lag = draw(st.sampled_from([0, 0, 0, 1, HOUR, 3 * DAY, -1, -2 * DAY, None]))
+    return {
+        "occurred_at": occurred,
+        "recorded_at": draw(instants()) if lag is None else occurred + lag,
+    }
 
 
-def _value(attribute: Attribute) -> st.SearchStrategy[Any]:
-    match attribute.type:
-        case "category":
-            free = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-            return st.sampled_from(attribute.values) if attribute.values else free
-        case "boolean":
-            return st.booleans()
-        case "date":
-            return st.integers(NOW - 9_000 * DAY, NOW + 900 * DAY).map(float)
-        case _:
-            return st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 99)
+_VALUES = {
+    "category": ("Köln", "", "No", "  ", "𝄞 \u2028\ufeff", "x" * 300),
+    "number": (0, 1, -7, 0.0, -0.0, 0.1, 1e308, -1.5e308, 5e-324, 2**60),
+    "boolean": (True, False),
+    "date": tuple(float(NOW + n * DAY + n) for n in (-9_000, -365, -1, 0, 1, 900)),
+}
 
 
-def attributes(definition: Definition = AGREED) -> st.SearchStrategy[dict[str, Any]]:
+@st.composite
+def attributes(draw: st.DrawFn, definition: Definition = AGREED) -> dict[str, Any]:
     """Attributes of a lead: any of them absent, unanswered or answered."""
-    return st.fixed_dictionaries(
-        {}, optional={a.name: st.none() | _value(a) for a in definition.attributes}
-    )
+    chosen = draw(st.lists(st.sampled_from(definition.attributes), max_size=4, unique=True))
+    return {
+        attribute.name: draw(
+            st.sampled_from((None, *(attribute.values or _VALUES[attribute.type])))
+        )
+        for attribute in chosen
+    }
+
+
+SORTS = ("version", "answer", "event", "stage")
 
 
 @st.composite
 def records(
-    draw: st.DrawFn, leads: Sequence[str] = LEADS, definition: Definition = AGREED
+    draw: st.DrawFn,
+    leads: Sequence[str] = LEADS,
+    definition: Definition = AGREED,
+    sorts: Sequence[str] = SORTS,
 ) -> Record:
-    """One fact of any sort about one of the leads."""
+    """One fact of any of the sorts about one of the leads."""
     given: dict[str, Any] = {"lead": draw(st.sampled_from(leads)), **draw(times())}
-    match draw(st.sampled_from(["version", "answer", "answer", "event", "event", "stage"])):
+    match draw(st.sampled_from(sorts)):
         case "version":
             kind = draw(st.sampled_from(["prospect", "client"]))
             owner = draw(st.sampled_from([None, "rep@example.com"]))
-            return LeadVersion(**given, kind=kind, owner=owner, attributes=draw(attributes()))
+            return LeadVersion(
+                **given, kind=kind, owner=owner, attributes=draw(attributes(definition))
+            )
         case "answer":
             question = draw(st.sampled_from(definition.questions))
             answer = draw(st.sampled_from(question.levels))
@@ -97,14 +110,25 @@ def records(
 
 @st.composite
 def histories(
-    draw: st.DrawFn, leads: Sequence[str] = LEADS, definition: Definition = AGREED, most: int = 20
+    draw: st.DrawFn,
+    leads: Sequence[str] = LEADS,
+    definition: Definition = AGREED,
+    sorts: Sequence[str] = SORTS,
+    most: int = 20,
 ) -> list[Record]:
-    """Facts about the leads in any order; some are given twice, some have twins.
+    """Facts about the leads in any order; some have rivals or twins, some are given twice.
 
-    Twins say the same and are two facts, by their ids or sources. Two facts without ids that say the
-    same were also recorded at the same time: else their order would decide which of them counts.
+    Rivals say something else at the same times; twins say the same and are two facts, by their ids
+    or sources. Two facts without ids that say the same were also recorded at the same time: else
+    their order would decide which of them counts.
     """
-    found = draw(st.lists(records(leads, definition), max_size=most, unique_by=_fact))
+    one = records(leads, definition, sorts)
+    found = draw(st.lists(one, max_size=most, unique_by=_fact))
+    for record in draw(st.lists(st.sampled_from(found), max_size=3)) if found else []:
+        times = {"occurred_at": record.occurred_at, "recorded_at": record.recorded_at}
+        rival = replace(draw(one), lead=record.lead, **times)
+        if _fact(rival) not in map(_fact, found):
+            found.append(rival)
     if draw(st.booleans()):
         found = [replace(record, external_id=f"id-{i}") for i, record in enumerate(found)]
     if not found:

@@ -30,7 +30,7 @@ FACTS = st.lists(
     ),
     max_size=12,
 )
-QUERIES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 7)), max_size=5)
+QUERIES = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), max_size=5)
 
 
 def _seen(facts: list[Fact], queries: list[tuple[int, int]]) -> Seen:

@@ -15,7 +15,7 @@ from bits import Bits, row_bits, rows
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles.naive_features import naive_features, naive_is_open, naive_opened, naive_stage
-from strategies import AGREED, LEADS, histories, queries, records, unseen
+from strategies import AGREED, LEADS, SORTS, histories, queries, records, unseen
 
 from features import pipeline
 from features.facts import Queries, Record
@@ -27,9 +27,14 @@ Asked = Sequence[tuple[str, int]]
 Found = tuple[list[dict[str, Bits]], list[tuple[bool, int]]]
 
 
+Case = tuple[list[Record], list[tuple[str, int]]]
+
+
 @st.composite
-def histories_and_queries(draw: st.DrawFn) -> tuple[list[Record], list[tuple[str, int]]]:
-    history = draw(histories())
+def histories_and_queries(
+    draw: st.DrawFn, leads: Sequence[str] = LEADS, sorts: Sequence[str] = SORTS
+) -> Case:
+    history = draw(histories(leads, sorts=sorts))
     return history, draw(queries(history, _leads_of(history)))
 
 
@@ -62,11 +67,21 @@ def _ask(
     return rows(compute_features(facts, query, AGREED)), list(cycle)
 
 
-@given(histories_and_queries())
+@pytest.mark.parametrize("sort", SORTS)
+@given(st.data())
 def test_every_feature_equals_the_plain_loops_to_the_last_bit(
-    case: tuple[list[Record], list[tuple[str, int]]],
+    sort: str, data: st.DataObject
 ) -> None:
-    history, asked = case
+    """Facts of one sort about one lead lie densely: on each other, on edges, on the as-of."""
+    _compare_with_the_oracle(*data.draw(histories_and_queries(LEADS[:1], [sort])))
+
+
+@given(histories_and_queries())
+def test_every_feature_of_many_leads_equals_the_plain_loops_to_the_last_bit(case: Case) -> None:
+    _compare_with_the_oracle(*case)
+
+
+def _compare_with_the_oracle(history: Sequence[Record], asked: Asked) -> None:
     found, cycle = _ask(history, asked)
     for (lead, as_of), row, (is_open_now, stage) in zip(asked, found, cycle, strict=True):
         assert row == row_bits(naive_features(history, lead, as_of, AGREED))
@@ -92,9 +107,7 @@ def test_the_catalogue_and_the_plain_loops_name_the_same_columns_in_the_same_ord
 
 
 @given(histories_and_queries(), st.data())
-def test_no_later_fact_changes_any_feature(
-    case: tuple[list[Record], list[tuple[str, int]]], data: st.DataObject
-) -> None:
+def test_no_later_fact_changes_any_feature(case: Case, data: st.DataObject) -> None:
     history, asked = case
     lead, as_of = asked[0]
     later = data.draw(st.lists(unseen(as_of), min_size=1, max_size=5), label="later")
@@ -103,9 +116,7 @@ def test_no_later_fact_changes_any_feature(
 
 
 @given(histories_and_queries(), st.randoms(use_true_random=False))
-def test_the_order_of_the_facts_changes_nothing(
-    case: tuple[list[Record], list[tuple[str, int]]], random: st.random.Random
-) -> None:
+def test_the_order_of_the_facts_changes_nothing(case: Case, random: st.random.Random) -> None:
     history, asked = case
     shuffled = random.sample(history, len(history))
     assert _ask(shuffled, asked) == _ask(history, asked)
@@ -113,7 +124,7 @@ def test_the_order_of_the_facts_changes_nothing(
 
 @given(histories_and_queries())
 def test_a_batch_gives_what_its_queries_give_one_by_one(
-    case: tuple[list[Record], list[tuple[str, int]]],
+    case: Case,
 ) -> None:
     history, asked = case
     found, cycle = _ask(history, asked)
@@ -123,7 +134,7 @@ def test_a_batch_gives_what_its_queries_give_one_by_one(
 
 @given(histories_and_queries())
 def test_the_facts_of_other_leads_change_nothing(
-    case: tuple[list[Record], list[tuple[str, int]]],
+    case: Case,
 ) -> None:
     history, asked = case
     for lead, as_of in asked:
@@ -132,9 +143,7 @@ def test_the_facts_of_other_leads_change_nothing(
 
 
 @given(histories_and_queries(), st.integers(1, 5))
-def test_the_size_of_the_portions_changes_nothing(
-    case: tuple[list[Record], list[tuple[str, int]]], size: int
-) -> None:
+def test_the_size_of_the_portions_changes_nothing(case: Case, size: int) -> None:
     history, asked = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipeline, "PAIRS_AT_ONCE", size)
