@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from features.errors import NotEnoughEvidenceError
+
 if TYPE_CHECKING:
     from models.workspace import Workspace
     from training.run import Watching
@@ -186,19 +188,25 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Compare what a model says with the outcomes it has not learned from, as known today."""
-    from training.metrics import evaluate_predictions
+    from training.metrics import OneClassError, evaluate_predictions
     from training.promote import unseen_rows
 
     workspace = _workspace()
     scorer = workspace.registry.load(model)
-    rows = unseen_rows(workspace, scorer)
-    if rows is None:
+    unseen = unseen_rows(workspace, scorer)
+    if unseen is None:
         content = {"model": scorer.digest, "figures": scorer.about["judged"]["figures"], "rows": 0}
         words = "No matured outcome is newer than the model; these are the figures of its training."
         _tell(content, f"{words}\n{json.dumps(content['figures'], indent=1)}", as_json)
         return
+    rows = unseen.dataset
     scores = scorer.score(rows.frame)
-    figures = evaluate_predictions(scores.raw, scores.probability, rows.y, rows.lead)
+    try:
+        figures = evaluate_predictions(
+            scores.raw, scores.probability, rows.y, rows.lead, weights=unseen.weight
+        )
+    except OneClassError as error:
+        raise NotEnoughEvidenceError(str(error)) from error
     content = {"model": scorer.digest, "figures": figures.to_json(), "rows": len(rows)}
     _tell(content, _figures_words(figures), as_json)
 

@@ -157,6 +157,7 @@ def no_discrimination(
     groups: ArrayLike | None = None,
     *,
     seed: int = 0,
+    weights: ArrayLike | None = None,
 ) -> Discrimination:
     """Say whether there is any evidence that the model knows more than the base rate.
 
@@ -170,6 +171,7 @@ def no_discrimination(
         y: shape (n,), 1 = won, 0 = not won.
         groups: lead ids of shape (n,).
         seed: of the resampling when there are few leads.
+        weights: shape (n,), or None for equal weights.
 
     Returns:
         The verdict and its reason.
@@ -177,14 +179,15 @@ def no_discrimination(
     Raises:
         OneClassError: only wins or only losses.
     """
-    area = auc_interval(raw, y, groups=groups)
+    area = auc_interval(raw, y, groups=groups, weights=weights)
     shown = f"AUC {area.estimate:.3f} ({area.lower:.3f} to {area.upper:.3f})"
     if area.lower <= 0.5:
         return Discrimination(False, f"No discrimination: {shown} is not above chance (0.5).")
     won = checked_outcomes(y, both=True)
-    p = _at_level(checked_probability(probability, len(won)), won)
-    rate = np.full(len(won), won.mean())
-    gain = paired_log_loss_difference(p, rate, won, groups, seed=seed)
+    mass = checked_weights(weights, len(won))
+    p = _at_level(checked_probability(probability, len(won)), won, mass)
+    rate = np.full(len(won), np.average(won, weights=mass))
+    gain = paired_log_loss_difference(p, rate, won, groups, seed=seed, weights=weights)
     if gain.upper >= 0:
         return Discrimination(
             False,
@@ -194,6 +197,6 @@ def no_discrimination(
     return Discrimination(True, f"{shown}; log loss {gain.difference:+.4f} against the base rate.")
 
 
-def _at_level(p: Floats, won: Floats) -> Floats:
-    shift = calibration_slope_intercept(p, won).intercept.estimate
+def _at_level(p: Floats, won: Floats, mass: Floats) -> Floats:
+    shift = calibration_slope_intercept(p, won, weights=mass).intercept.estimate
     return sigmoid(logit(np.clip(p, FLOOR, 1 - FLOOR)) + shift)

@@ -134,6 +134,22 @@ def build_dataset(
     return Dataset(concatenate(frames), lead, y, reason, cutoff)
 
 
+def known_outcomes(dataset: Dataset) -> Dataset:
+    """Only the rows whose label is known.
+
+    Raises:
+        NotEnoughEvidenceError: there is none.
+    """
+    matured = dataset.matured()
+    if len(matured) == 0:
+        why = ", ".join(f"{n:,} × {reason}" for reason, n in dataset.reasons().items())
+        raise NotEnoughEvidenceError(
+            f"none of {len(dataset):,} rows has a known outcome yet: {why}",
+            hint="Import closed deals, wait until horizons are over, or agree on a shorter one.",
+        )
+    return matured
+
+
 def _sampled(queries: Queries, facts: Facts, share: float, seed: int) -> Queries:
     """The rows of a share of the leads, drawn by lead id: the same leads whatever the portions."""
     if share >= 1.0:

@@ -117,6 +117,30 @@ def clustered_error(contributions: Floats, codes: Codes) -> float:
     return math.sqrt(float(sums @ sums) * len(sums) / (len(sums) - 1))
 
 
+def effective_rows(won: Floats, codes: Codes, weights: Floats) -> float:
+    """How many independent rows would say as much about the win rate as these rows of leads do.
+
+    Source: Kish (1965), rows over the design effect; where all ended alike, the leads by weight.
+
+    Args:
+        won: shape (n,), 0 or 1.
+        codes: shape (n,), lead numbers; not every number must occur.
+        weights: shape (n,), at least 0, not all 0.
+
+    Returns:
+        Above 0 and at most n.
+    """
+    total = weights.sum()
+    rate = float(weights @ won / total)
+    if 0 < rate < 1:
+        by_lead = np.bincount(codes, weights=weights * (won - rate) / total)
+        rows = rate * (1 - rate) / float(by_lead @ by_lead)
+    else:
+        by_lead = np.bincount(codes, weights=weights / total)
+        rows = 1.0 / float(by_lead @ by_lead)
+    return min(rows, float(len(won)))
+
+
 def checked_outcomes(y: ArrayLike, both: bool = False) -> Floats:
     """Return outcomes as floats after making sure that they are zeros and ones.
 

@@ -78,6 +78,7 @@ def judge(
         seed: of the resampling where there are few leads.
     """
     rows = np.concatenate([split.judge.rows for split in splits])
+    weight = np.concatenate([split.judge.weight for split in splits])
     scored = [
         model.score(matured.frame.take(split.judge.rows))
         for split, model in zip(splits, models, strict=True)
@@ -87,7 +88,9 @@ def judge(
     y = matured.y[rows]
     how, bounds = _how(splits), splits[0].bounds
     try:
-        figures = evaluate_predictions(raw, probability, y, matured.lead[rows], seed=seed)
+        figures = evaluate_predictions(
+            raw, probability, y, matured.lead[rows], weights=weight, seed=seed
+        )
     except OneClassError as error:
         return Judged(how, bounds, None, raw, probability, y, (f"Not judged: {error}",))
     return Judged(how, bounds, figures, raw, probability, y, tuple(warnings_of_figures(figures)))

@@ -128,7 +128,7 @@ class Evaluation:
         n: rows.
         leads: distinct leads, the pieces of evidence.
         wins: rows that were won.
-        base_rate: share of rows that were won.
+        base_rate: share of rows that were won, by weight.
         auc: with its interval, rows of a lead taken as one.
         log_loss: in nats.
         base_rate_log_loss: of always answering `base_rate`.
@@ -175,6 +175,7 @@ def evaluate_predictions(
     y: ArrayLike,
     groups: ArrayLike | None = None,
     *,
+    weights: ArrayLike | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Gather every figure about one set of predictions.
@@ -184,6 +185,8 @@ def evaluate_predictions(
         probability: shape (n,), in [0, 1]; was shown.
         y: shape (n,), 1 = won, 0 = not won, matured.
         groups: lead ids of shape (n,); rows of one lead are one piece of evidence.
+        weights: shape (n,), how many rows each stands for; None for equal weights. Counts, lift and
+            gain are of the rows as they are.
         seed: of the resampling when there are few leads.
 
     Returns:
@@ -196,26 +199,26 @@ def evaluate_predictions(
     scores = checked_floats("raw", raw, len(won))
     p = checked_probability(probability, len(won))
     codes = group_codes(groups, len(won))
-    # DeLong's own variance, unless a lead has several rows.
     leads = int(codes.max()) + 1
+    # DeLong's own variance, unless a lead has several rows.
     clusters = None if leads == len(won) else codes
     return Evaluation(
         n=len(won),
         leads=leads,
         wins=int(won.sum()),
-        base_rate=float(won.mean()),
-        auc=auc_interval(scores, won, groups=clusters),
-        log_loss=log_loss(p, won),
-        base_rate_log_loss=base_rate_log_loss(won),
-        brier=brier(p, won),
-        ece=ece(p, won),
-        debiased_ece=debiased_ece(p, won),
-        observed_over_expected=observed_over_expected(p, won, groups=clusters),
-        calibration=calibration_slope_intercept(p, won, groups=clusters),
-        log_loss_parts=decomposition(p, won),
-        brier_parts=decomposition(p, won, "brier"),
-        discrimination=no_discrimination(scores, p, won, clusters, seed=seed),
+        base_rate=float(np.average(won, weights=checked_weights(weights, len(won)))),
+        auc=auc_interval(scores, won, groups=clusters, weights=weights),
+        log_loss=log_loss(p, won, weights),
+        base_rate_log_loss=base_rate_log_loss(won, weights),
+        brier=brier(p, won, weights),
+        ece=ece(p, won, weights=weights),
+        debiased_ece=debiased_ece(p, won, groups=clusters, weights=weights),
+        observed_over_expected=observed_over_expected(p, won, groups=clusters, weights=weights),
+        calibration=calibration_slope_intercept(p, won, groups=clusters, weights=weights),
+        log_loss_parts=decomposition(p, won, weights=weights),
+        brier_parts=decomposition(p, won, "brier", weights),
+        discrimination=no_discrimination(scores, p, won, clusters, seed=seed, weights=weights),
         lifts=tuple(lift_at(share, scores, won) for share in LIFT_SHARES),
-        bins=reliability_bins(scores, p, won),
+        bins=reliability_bins(scores, p, won, groups=clusters, weights=weights),
         gain=cumulative_gain(scores, won),
     )

@@ -22,7 +22,7 @@ from features.store.promotions import DecisionRecord
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.config import TrainConfig
-from training.dataset import Dataset, build_dataset
+from training.dataset import Dataset, build_dataset, known_outcomes
 from training.metrics import outcomes_needed, paired_log_loss_difference
 from training.splits import Bounds, pieces
 
@@ -41,8 +41,28 @@ class Verdict:
     evidence: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Matured rows that a model has not learned from, and how many rows each stands for."""
+
+    dataset: Dataset
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def take(self, rows: NDArray[np.int64]) -> Unseen:
+        """Only these rows."""
+        return Unseen(self.dataset.take(rows), self.weight[rows])
+
+
 def compare(
-    challenger: Floats, champion: Floats, y: NDArray[np.int64], lead: NDArray[np.int64], seed: int
+    challenger: Floats,
+    champion: Floats,
+    y: NDArray[np.int64],
+    lead: NDArray[np.int64],
+    seed: int,
+    weight: Floats | None = None,
 ) -> Verdict:
     """Decide between two models by what they said about the same matured rows.
 
@@ -52,6 +72,7 @@ def compare(
         y: what happened, 1 or 0.
         lead: a number per lead; rows of one lead are one piece of evidence.
         seed: of the resampling when there are few leads.
+        weight: how many rows each stands for; None: itself alone.
     """
     wins = len(np.unique(lead[y == 1]))
     if min(wins, len(np.unique(lead[y == 0]))) < LEAST_WINS:
@@ -60,11 +81,13 @@ def compare(
             f"undecided: {wins} won leads neither model has learned from; {missing} more are needed"
         )
         return Verdict("undecided", reason, {"wins": wins, "more_wins_needed": missing})
-    difference = paired_log_loss_difference(challenger, champion, y, lead, seed=seed)
+    difference = paired_log_loss_difference(
+        challenger, champion, y, lead, seed=seed, weights=weight
+    )
     figures = {**asdict(difference), "rows": len(y), "wins": wins}
-    figures["observed"] = float(y.mean())
-    figures["expected_challenger"] = float(challenger.mean())
-    figures["expected_champion"] = float(champion.mean())
+    figures["observed"] = float(np.average(y, weights=weight))
+    figures["expected_challenger"] = float(np.average(challenger, weights=weight))
+    figures["expected_champion"] = float(np.average(champion, weights=weight))
     said = (
         f"log loss {difference.difference:+.4f} ({difference.lower:+.4f} to {difference.upper:+.4f}) "
         f"on {difference.leads:,} leads"
@@ -197,18 +220,20 @@ def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed:
     if unseen is None:
         reason = "undecided: there are no matured rows that neither model has learned from"
         return Verdict("undecided", reason, {})
+    rows = unseen.dataset
     verdict = compare(
-        challenger.score(unseen.frame).probability,
-        champion.score(unseen.frame).probability,
-        unseen.y,
-        unseen.lead,
+        challenger.score(rows.frame).probability,
+        champion.score(rows.frame).probability,
+        rows.y,
+        rows.lead,
         seed,
+        unseen.weight,
     )
-    evidence = {**verdict.evidence, "from": iso(int(unseen.as_of.min()))}
+    evidence = {**verdict.evidence, "from": iso(int(rows.as_of.min()))}
     return Verdict(verdict.decision, verdict.reason, evidence)
 
 
-def unseen_rows(workspace: Workspace, *models: PropensityModel) -> Dataset | None:
+def unseen_rows(workspace: Workspace, *models: PropensityModel) -> Unseen | None:
     """The matured rows that none of these models has learned from; None when there are none.
 
     Neither its booster nor its calibrator: rows that a calibration was fitted on are seen too.
@@ -216,11 +241,12 @@ def unseen_rows(workspace: Workspace, *models: PropensityModel) -> Dataset | Non
     rows = rows_after_boosters(workspace, *models)
     if rows is None:
         return None
-    newer = np.flatnonzero(rows.as_of > max(calibrated_through(model) for model in models))
+    since = max(calibrated_through(model) for model in models)
+    newer = np.flatnonzero(rows.dataset.as_of > since)
     return rows.take(newer) if len(newer) else None
 
 
-def rows_after_boosters(workspace: Workspace, *models: PropensityModel) -> Dataset | None:
+def rows_after_boosters(workspace: Workspace, *models: PropensityModel) -> Unseen | None:
     """The matured rows that no booster of these models has learned from; None when there are none.
 
     Models without time, or with another lead definition than the first, share no such rows.
@@ -230,10 +256,25 @@ def rows_after_boosters(workspace: Workspace, *models: PropensityModel) -> Datas
     if None in limits or len({model.definition.hash for model in models}) != 1:
         return None
     dataset = matured_rows(workspace, definition)
-    rows = np.arange(len(dataset))
-    for limit in limits:
-        rows = np.intersect1d(rows, pieces(dataset, Bounds(**limit))[2].rows)
-    return dataset.take(rows) if len(rows) else None
+    bounds = [Bounds(**limit) for limit in limits]
+    weight = _standing_for(dataset, bounds)
+    rows = np.flatnonzero(weight > 0)
+    return Unseen(dataset.take(rows), weight[rows]) if len(rows) else None
+
+
+def _standing_for(dataset: Dataset, bounds: list[Bounds]) -> Floats:
+    """One over each row's chance to judge all these models, shape (n,); 0 where it does not.
+
+    With one seed a lead that judges the model which is harder to judge judges the others too, so the
+    chances are nested; with several they are independent.
+    """
+    by_seed: dict[int, Floats] = {}
+    for bound in bounds:
+        judge, one = pieces(dataset, bound)[2], np.zeros(len(dataset))
+        one[judge.rows] = judge.weight
+        other = by_seed.get(bound.seed, one)
+        by_seed[bound.seed] = np.where((one > 0) & (other > 0), np.maximum(one, other), 0.0)
+    return np.asarray(np.prod(list(by_seed.values()), axis=0), dtype=np.float64)
 
 
 def calibrated_through(model: PropensityModel) -> int:
@@ -257,4 +298,4 @@ def matured_rows(workspace: Workspace, definition: Definition) -> Dataset:
     dataset = build_dataset(
         workspace.store, definition, newest + 1, most_leads=config.most_leads, seed=config.seed
     )
-    return dataset.matured()
+    return known_outcomes(dataset)

@@ -24,6 +24,7 @@ from training.dataset import Dataset
 from training.judge import Judged, warnings_of_figures
 from training.metrics import evaluate_predictions
 from training.promote import (
+    Unseen,
     Verdict,
     calibrated_through,
     carry_out,
@@ -72,14 +73,15 @@ def recalibrate(
         NotEnoughEvidenceError: too few matured outcomes that the champion has not learned from.
     """
     champion = workspace.registry.champion()
-    rows, new = _enough(rows_after_boosters(workspace, champion), calibrated_through(champion))
+    unseen, new = _enough(rows_after_boosters(workspace, champion), calibrated_through(champion))
+    rows, weight = unseen.dataset, unseen.weight
     raw = champion.raw(rows.frame)
-    calibration = fit_calibrator(raw, rows.y, groups=rows.lead, seed=seed)
-    expected = out_of_fold(raw, rows.y, rows.lead, seed)
+    calibration = fit_calibrator(raw, rows.y, groups=rows.lead, weights=weight, seed=seed)
+    expected = out_of_fold(raw, rows.y, rows.lead, weight, seed)
     said = champion.calibrator.apply(raw)
     # Only what is new to both decides: the champion has been fitted to the older rows.
-    verdict = compare(expected[new], said[new], rows.y[new], rows.lead[new], seed)
-    judged = _judged(champion, rows, raw, expected, seed)
+    verdict = compare(expected[new], said[new], rows.y[new], rows.lead[new], seed, weight[new])
+    judged = _judged(champion, unseen, raw, expected, seed)
     about = _about(champion, rows, judged, calibration, now)
     model = champion.recalibrated(calibration.calibrator, about)
     digest = write_bundle(
@@ -97,25 +99,30 @@ def recalibrate(
     return Recalibrated(digest, verdict, calibration)
 
 
-def out_of_fold(raw: Floats, y: NDArray[np.int64], lead: NDArray[np.int64], seed: int) -> Floats:
+def out_of_fold(
+    raw: Floats, y: NDArray[np.int64], lead: NDArray[np.int64], weight: Floats, seed: int
+) -> Floats:
     """What calibrators fitted on other leads say of each row, shape (n,)."""
     leads, row = np.unique(lead, return_inverse=True)
     fold = (np.random.default_rng(seed).permutation(len(leads)) % _FOLDS)[row.reshape(-1)]
     said = np.empty(len(raw))
     for held in range(_FOLDS):
         here, others = fold == held, fold != held
-        fit = fit_calibrator(raw[others], y[others], groups=lead[others], seed=seed)
+        fit = fit_calibrator(
+            raw[others], y[others], groups=lead[others], weights=weight[others], seed=seed
+        )
         said[here] = fit.calibrator.apply(raw[here])
     return said
 
 
-def _enough(rows: Dataset | None, since: int) -> tuple[Dataset, NDArray[np.int64]]:
+def _enough(unseen: Unseen | None, since: int) -> tuple[Unseen, NDArray[np.int64]]:
     """The rows, and the positions of those newer than `since`, if they are enough to decide."""
-    if rows is None:
+    if unseen is None:
         raise NotEnoughEvidenceError(
             "the champion knows no time, or no outcome has matured since it learned",
             hint="Recalibration needs dated outcomes that are newer than the model.",
         )
+    rows = unseen.dataset
     new = np.flatnonzero(rows.as_of > since)
     wins = len(np.unique(rows.lead[new][rows.y[new] == 1]))
     losses = len(np.unique(rows.lead[new][rows.y[new] == 0]))
@@ -125,7 +132,7 @@ def _enough(rows: Dataset | None, since: int) -> tuple[Dataset, NDArray[np.int64
             f"from; {LEAST_WINS} of each are needed",
             hint=f"Wait for {LEAST_WINS - min(wins, losses)} more; the champion stays as it is.",
         )
-    return rows, new
+    return unseen, new
 
 
 def _about(
@@ -152,9 +159,12 @@ def _about(
 
 
 def _judged(
-    champion: PropensityModel, rows: Dataset, raw: Floats, expected: Floats, seed: int
+    champion: PropensityModel, unseen: Unseen, raw: Floats, expected: Floats, seed: int
 ) -> Judged:
-    figures = evaluate_predictions(raw, expected, rows.y, rows.lead, seed=seed)
+    rows = unseen.dataset
+    figures = evaluate_predictions(
+        raw, expected, rows.y, rows.lead, weights=unseen.weight, seed=seed
+    )
     # The figures of other leads' calibrators: what the new one says of rows it has not seen.
     how = "Judged out of fold, on outcomes that the booster has not learned from:"
     bounds = Bounds(**champion.about["judged"]["bounds"])

@@ -20,7 +20,9 @@ from training.intervals import (
     checked_floats,
     checked_outcomes,
     checked_probability,
+    checked_weights,
     clustered_error,
+    effective_rows,
     group_codes,
     normal_quantile,
     wilson_interval,
@@ -45,20 +47,35 @@ def equal_mass_bins(values: Floats, bins: int) -> Codes:
 
 @dataclass(frozen=True)
 class _Binned:
-    n: Floats
+    mass: Floats
     predicted: Floats
     observed: Floats
+    noise: Floats
 
 
-def _binned(p: Floats, won: Floats, codes: Codes) -> _Binned:
-    n = np.bincount(codes).astype(np.float64)
-    filled = n > 0
-    predicted = np.bincount(codes, weights=p)[filled] / n[filled]
-    observed = np.bincount(codes, weights=won)[filled] / n[filled]
-    return _Binned(n[filled], predicted, observed)
+def _binned(p: Floats, won: Floats, codes: Codes, leads: Codes, weights: Floats) -> _Binned:
+    """Bins by code: their weight, means, and the squared standard error of the observed rate.
+
+    The noise is not a number in a bin with a single lead.
+    """
+    mass = np.bincount(codes, weights=weights).astype(np.float64)
+    safe = np.where(mass > 0, mass, 1.0)
+    predicted = np.bincount(codes, weights=weights * p) / safe
+    observed = np.bincount(codes, weights=weights * won) / safe
+    share = weights * (won - observed[codes]) / safe[codes]
+    cell, row = np.unique(codes * (int(leads.max()) + 1) + leads, return_inverse=True)
+    bin_of = cell // (int(leads.max()) + 1)
+    squares = np.bincount(bin_of, np.bincount(row, share) ** 2, minlength=len(mass))
+    groups = np.bincount(bin_of, minlength=len(mass))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = np.where(groups > 1, squares * groups / (groups - 1), np.nan)
+    filled = mass > 0
+    return _Binned(mass[filled], predicted[filled], observed[filled], noise[filled])
 
 
-def ece(probability: ArrayLike, y: ArrayLike, bins: int = 10) -> float:
+def ece(
+    probability: ArrayLike, y: ArrayLike, bins: int = 10, *, weights: ArrayLike | None = None
+) -> float:
     """Naive expected calibration error: mean |predicted - observed| over equal-mass bins.
 
     Biased upwards: the noise of each bin counts as error. Compare with `debiased_ece`.
@@ -67,14 +84,16 @@ def ece(probability: ArrayLike, y: ArrayLike, bins: int = 10) -> float:
         probability: shape (n,), in [0, 1].
         y: shape (n,), 1 = won, 0 = not won.
         bins: how many equal-mass bins.
+        weights: shape (n,), or None for equal weights.
 
     Returns:
         In [0, 1].
     """
     won = checked_outcomes(y)
     p = checked_probability(probability, len(won))
-    cells = _binned(p, won, equal_mass_bins(p, bins))
-    return float(cells.n @ np.abs(cells.predicted - cells.observed) / len(won))
+    mass, rows = checked_weights(weights, len(won)), np.arange(len(won))
+    cells = _binned(p, won, equal_mass_bins(p, bins), rows, mass)
+    return float(cells.mass @ np.abs(cells.predicted - cells.observed) / cells.mass.sum())
 
 
 @dataclass(frozen=True)
@@ -90,29 +109,39 @@ class DebiasedError:
     root: float
 
 
-def debiased_ece(probability: ArrayLike, y: ArrayLike, bins: int = 10) -> DebiasedError:
+def debiased_ece(
+    probability: ArrayLike,
+    y: ArrayLike,
+    bins: int = 10,
+    *,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> DebiasedError:
     """Squared calibration error over equal-mass bins, minus what a perfect model would show.
 
-    Source: Bröcker (2012); Kumar, Liang and Ma (2019), section 4: in each bin the unbiased
-    estimate observed · (1 - observed) / (n - 1) of the noise is subtracted.
+    Source: Bröcker (2012); Kumar, Liang and Ma (2019), section 4: in each bin the unbiased estimate
+    of the noise is subtracted, observed · (1 - observed) / (n - 1) for leads with one row each; with
+    groups the rows of a lead in a bin are summed first.
 
     Args:
         probability: shape (n,), in [0, 1].
         y: shape (n,), 1 = won, 0 = not won.
         bins: how many equal-mass bins; bins with one lead say nothing and are left out.
+        groups: lead ids of shape (n,); rows of one lead are one piece of evidence.
+        weights: shape (n,), or None for equal weights.
 
     Returns:
         About 0 for a perfect model; not a number when no bin has two leads.
     """
     won = checked_outcomes(y)
     p = checked_probability(probability, len(won))
-    cells = _binned(p, won, equal_mass_bins(p, bins))
-    wide = cells.n > 1
+    mass, leads = checked_weights(weights, len(won)), group_codes(groups, len(won))
+    cells = _binned(p, won, equal_mass_bins(p, bins), leads, mass)
+    wide = ~np.isnan(cells.noise)
     if not wide.any():
         return DebiasedError(math.nan, math.nan)
-    n, seen = cells.n[wide], cells.observed[wide]
-    excess = (cells.predicted[wide] - seen) ** 2 - seen * (1 - seen) / (n - 1)
-    squared = float(n @ excess / n.sum())
+    excess = (cells.predicted - cells.observed)[wide] ** 2 - cells.noise[wide]
+    squared = float(np.average(excess, weights=cells.mass[wide]))
     return DebiasedError(squared, math.copysign(math.sqrt(abs(squared)), squared))
 
 
@@ -121,32 +150,40 @@ def observed_over_expected(
     y: ArrayLike,
     *,
     groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Interval:
     """How many were won for each win that was promised; 1 is right on average.
 
-    Source: Debray et al. (2017), standard error of ln(O/E) = sqrt((1 - rate) / wins); with groups
-    the wins of a lead are summed first.
+    Source: the ratio estimator, Cochran (1977), chapter 6, on the log scale; where all are promised
+    the same its standard error is Debray's (2017) sqrt((1 - rate) / wins). With groups a lead's rows
+    are summed first.
 
     Args:
         probability: shape (n,), in [0, 1], not all 0.
         y: shape (n,), 1 = won, 0 = not won.
         groups: lead ids of shape (n,).
+        weights: shape (n,), or None for equal weights.
         level: confidence, in (0, 1).
 
     Returns:
         O/E with its interval on the log scale; without any win from 0 to the exact Poisson bound.
     """
     won = checked_outcomes(y)
-    expected = float(checked_probability(probability, len(won)).sum())
+    mass = checked_weights(weights, len(won))
+    p = checked_probability(probability, len(won))
+    expected = float(mass @ p)
     if expected <= 0:
         raise ValueError("Nothing was promised: all probabilities are 0.")
-    wins = float(won.sum())
+    wins = float(mass @ won)
+    codes = group_codes(groups, len(won))
     if wins == 0:
-        return Interval(0.0, 0.0, -math.log((1 - level) / 2) / expected, level)
-    error = clustered_error(won - won.mean(), group_codes(groups, len(won))) / wins
-    factor = math.exp(min(normal_quantile(level) * error, 700.0))
+        # A lead's rows win together, so what stands for one row is what a lead weighs.
+        alike = mass.sum() / effective_rows(won, codes, mass)
+        return Interval(0.0, 0.0, -math.log((1 - level) / 2) * alike / expected, level)
     ratio = wins / expected
+    error = clustered_error(mass * (won - ratio * p), codes) / wins
+    factor = math.exp(min(normal_quantile(level) * error, 700.0))
     return Interval(ratio, ratio / factor, ratio * factor, level)
 
 
@@ -168,6 +205,7 @@ def calibration_slope_intercept(
     y: ArrayLike,
     *,
     groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
     level: float = 0.95,
 ) -> CalibrationLine:
     """Logistic regression of the outcomes on the log-odds that were shown.
@@ -179,6 +217,7 @@ def calibration_slope_intercept(
         probability: shape (n,), in [0, 1]; read as at least 1e-4 away from 0 and 1.
         y: shape (n,), 1 = won, 0 = not won.
         groups: lead ids of shape (n,); standard errors treat a lead's rows as one.
+        weights: shape (n,), or None for equal weights.
         level: confidence, in (0, 1).
 
     Returns:
@@ -190,10 +229,11 @@ def calibration_slope_intercept(
     won = checked_outcomes(y, both=True)
     odds = logit(np.clip(checked_probability(probability, len(won)), FLOOR, 1 - FLOOR))
     codes, one = group_codes(groups, len(won)), np.ones_like(odds)
+    mass = checked_weights(weights, len(won))
     # A whisper of a prior: with perfect separation the slope would run away.
     whisper = Prior(np.zeros(2), np.array([1e-6, 0.0]))
-    line = LogisticProblem(np.column_stack([odds, one]), won, one, whisper, 0.0 * odds)
-    moved = LogisticProblem(one[:, None], won, one, Prior(np.zeros(1), np.zeros(1)), odds)
+    line = LogisticProblem(np.column_stack([odds, one]), won, mass, whisper, 0.0 * odds)
+    moved = LogisticProblem(one[:, None], won, mass, Prior(np.zeros(1), np.zeros(1)), odds)
     slope, intercept = _first(line, codes, level), _first(moved, codes, level)
     if np.ptp(odds) == 0:
         slope = Interval(math.nan, -math.inf, math.inf, level)
@@ -213,11 +253,11 @@ class ReliabilityBin:
     Attributes:
         raw_low: lowest raw score in the band, log-odds.
         raw_high: highest raw score in the band, log-odds.
-        n: leads.
-        wins: how many of them bought.
-        predicted: mean probability that was shown.
-        observed: win rate.
-        lower: lower end of the win rate's Wilson interval.
+        n: rows.
+        wins: how many of them were won.
+        predicted: mean probability that was shown, by weight.
+        observed: win rate, by weight.
+        lower: lower end of the win rate's interval.
         upper: upper end.
     """
 
@@ -232,11 +272,19 @@ class ReliabilityBin:
 
 
 def reliability_bins(
-    raw: ArrayLike, probability: ArrayLike, y: ArrayLike, bins: int = 10, level: float = 0.95
+    raw: ArrayLike,
+    probability: ArrayLike,
+    y: ArrayLike,
+    bins: int = 10,
+    level: float = 0.95,
+    *,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
 ) -> tuple[ReliabilityBin, ...]:
     """Promised against observed in equal-mass bands of the raw score.
 
-    Bands are cut on the raw score because calibrated probabilities have ties.
+    Bands are cut on the raw score because calibrated probabilities have ties. Intervals are Wilson's
+    with the effective number of rows, because rows of one lead win together (Korn and Graubard 1998).
 
     Args:
         raw: shape (n,), log-odds.
@@ -244,6 +292,8 @@ def reliability_bins(
         y: shape (n,), 1 = won, 0 = not won.
         bins: how many bands at most.
         level: confidence of each band's interval.
+        groups: lead ids of shape (n,); rows of one lead are one piece of evidence.
+        weights: shape (n,), or None for equal weights.
 
     Returns:
         The bands that hold leads, lowest raw score first.
@@ -251,8 +301,13 @@ def reliability_bins(
     won = checked_outcomes(y)
     scores = checked_floats("raw", raw, len(won))
     p = checked_probability(probability, len(won))
-    codes = equal_mass_bins(scores, bins)
-    return tuple(_band(scores[here], p[here], won[here], level) for here in _rows_of(codes))
+    mass, leads = checked_weights(weights, len(won)), group_codes(groups, len(won))
+    bands = _rows_of(equal_mass_bins(scores, bins))
+    return tuple(
+        _band(scores[here], p[here], won[here], leads[here], mass[here], level)
+        for here in bands
+        if mass[here].sum() > 0
+    )
 
 
 def _rows_of(codes: Codes) -> list[Codes]:
@@ -260,16 +315,19 @@ def _rows_of(codes: Codes) -> list[Codes]:
     return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
 
 
-def _band(raw: Floats, p: Floats, won: Floats, level: float) -> ReliabilityBin:
-    wins = int(won.sum())
-    rate = wilson_interval(wins, len(won), level)
+def _band(
+    raw: Floats, p: Floats, won: Floats, leads: Codes, mass: Floats, level: float
+) -> ReliabilityBin:
+    observed = float(np.average(won, weights=mass))
+    rows = effective_rows(won, leads, mass)
+    rate = wilson_interval(observed * rows, rows, level)
     return ReliabilityBin(
         raw_low=float(raw.min()),
         raw_high=float(raw.max()),
         n=len(won),
-        wins=wins,
-        predicted=float(p.mean()),
-        observed=rate.estimate,
+        wins=int(won.sum()),
+        predicted=float(np.average(p, weights=mass)),
+        observed=observed,
         lower=rate.lower,
         upper=rate.upper,
     )

@@ -28,7 +28,7 @@ from models.card import model_card
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.config import TrainConfig
-from training.dataset import Dataset, Progress, build_dataset
+from training.dataset import Dataset, Progress, build_dataset, known_outcomes
 from training.fit import calendar_columns
 from training.judge import Judged, judge
 from training.leakage import probe_leakage, refuse_leakage
@@ -84,7 +84,7 @@ def train(
     definition = workspace.definition()
     watching.step("reading facts and outcomes")
     dataset = _dataset(workspace, definition, config, watching)
-    matured = dataset.matured()
+    matured = known_outcomes(dataset)
     watching.step("looking for columns that know the outcome")
     look_for_leakage(matured, definition, config)
     splits = plan(matured, definition, config)
