@@ -181,15 +181,13 @@ class PutAnswer(BaseModel):
     """What became of a lead that was sent."""
 
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"lead": EXAMPLE_LEAD, "fate": "added", "score": _SCORE, "warning": None}]
-        }
+        json_schema_extra={"examples": [{"lead": EXAMPLE_LEAD, "fate": "added", "score": _SCORE}]}
     )
 
     lead: str
     fate: Literal["added", "unchanged"]
-    score: ScoreAnswer | None = Field(description="Its score now; null when there is none.")
-    warning: str | None = Field(description="Why there is no score.")
+    score: ScoreAnswer | None = Field(None, description="Its score now; null when there is none.")
+    warning: str | None = Field(None, description="Why there is no score.")
 
 
 class PastScore(BaseModel):
@@ -208,8 +206,20 @@ class PastScore(BaseModel):
     channel: str
 
 
+_SHARED = ("as_of", "probability", "raw", "route", "reasons", "model", "score_id")
+_PAST: dict[str, Any] = {
+    **{name: _SCORE[name] for name in (*_SHARED, "scored_at", "definition")},
+    "warnings": [],
+    "channel": "api",
+}
+
+
 class HistoryAnswer(BaseModel):
     """A lead's scores, newest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"lead": EXAMPLE_LEAD, "scores": [_PAST]}]}
+    )
 
     lead: str
     scores: Sequence[PastScore]
@@ -235,8 +245,35 @@ class QueueRow(BaseModel):
     score_id: int
 
 
+_QUEUED: dict[str, Any] = {
+    **{name: _SCORE[name] for name in _SHARED},
+    "rank": 1,
+    "lead": EXAMPLE_LEAD,
+    "name": "Contoso Ltd",
+    "owner": "Anna",
+    "kind": "prospect",
+    "stage": "qualified",
+    "last_touch": "2026-04-28T15:00:00Z",
+    "warnings": [],
+}
+
+
 class QueueAnswer(BaseModel):
     """A part of the queue: by raw score, then newest touch, then id."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "total": 412,
+                    "limit": 50,
+                    "offset": 0,
+                    "routes": {"sales_ready": 31, "telequalify": 88, "nurture": 293},
+                    "rows": [_QUEUED],
+                }
+            ]
+        }
+    )
 
     total: int = Field(description="How many there are in all.")
     limit: int
@@ -245,8 +282,26 @@ class QueueAnswer(BaseModel):
     rows: Sequence[QueueRow]
 
 
+_MODEL: dict[str, Any] = {
+    "model": _SCORE["model"],
+    "created_at": "2026-04-15T02:10:00Z",
+    "loaded_at": "2026-04-15T02:12:30Z",
+    "origin": "train",
+    "parent": "77ab" + "0" * 60,
+    "calibration": "platt",
+    "definition": _SCORE["definition"],
+    "agreed_definition": _SCORE["definition"],
+    "horizon_days": 90.0,
+    "columns": ["lead_age_days", "ev_webinar_30d"],
+    "about": {"warnings": []},
+    "trouble": [],
+}
+
+
 class ModelAnswer(BaseModel):
     """The model that scores now."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MODEL]})
 
     model: str
     created_at: datetime
@@ -264,6 +319,10 @@ class ModelAnswer(BaseModel):
 
 class HealthAnswer(BaseModel):
     """The service is alive."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"status": "ok", "model": _SCORE["model"]}]}
+    )
 
     status: Literal["ok"]
     model: str | None = Field(None, description="The digest of the model that scores.")

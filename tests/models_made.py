@@ -21,7 +21,7 @@ from features.gather import FactsBuilder
 from features.pipeline import build_catalog, compute_features
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.promotions import DecisionRecord, record_decision
+from features.store.promotions import Decision, DecisionRecord, record_decision
 from models.bundle import write_bundle
 from models.calibrators import Platt
 from models.encoder import Encoder
@@ -166,11 +166,11 @@ def put_bundle(workspace: Workspace, seed: int = 1, created_at: int = MADE_AT) -
     return digest
 
 
-def promote(workspace: Workspace, digest: str, now: int = NOW) -> None:
-    """Record a promotion without the trial in another process, which takes seconds."""
+def promote(workspace: Workspace, digest: str, kind: Decision = "promote") -> None:
+    """Record a decision without the trial in another process, which takes seconds."""
     decision = DecisionRecord(
-        decided_at=now,
-        decision="promote",
+        decided_at=NOW,
+        decision=kind,
         bundle=digest,
         against=None,
         decided_by="tests",

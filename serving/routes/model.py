@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from features.errors import NoModelError
 from models.bundle import read_card
@@ -38,16 +38,17 @@ def get_model(live: LiveModelDep) -> Response:
     )
 
 
-@router.get(
-    "/model/card",
-    operation_id="get_model_card",
-    response_class=PlainTextResponse,
-    responses={200: {"content": {"text/markdown": {"schema": {"type": "string"}}}}},
-)
+class Markdown(Response):
+    """Text for people."""
+
+    media_type = "text/markdown"
+
+
+@router.get("/model/card", operation_id="get_model_card", response_class=Markdown)
 def get_model_card(live: LiveModelDep, parts: ServiceDep) -> Response:
     """The model card: what it is for, what it learned on, how good it is, what it cannot do."""
     card = read_card(parts.workspace.bundles, _champion(live).model.digest)
-    return PlainTextResponse(card, media_type="text/markdown")
+    return Markdown(card)
 
 
 def _champion(live: LiveModel) -> Champion:
