@@ -110,7 +110,7 @@ class RouteWords:
 
     Attributes:
         name: its name in the definition.
-        tone: 0 to 4, by its place among the routes: picks a colour.
+        tone: 0 to 3, by its place among the routes: picks a colour; 3 is the quiet one.
         respond: the time to respond in; None when none was agreed.
         responsible: the role that answers for it; None when none was agreed.
         threshold: the probability it begins at, in words.

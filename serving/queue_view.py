@@ -148,12 +148,17 @@ def route_words(definition: Definition, name: str) -> RouteWords:
     return RouteWords(
         name=route.name,
         label=route.words,
-        tone=min(tone, 4),
+        tone=_tone(tone, len(definition.routes)),
         respond=None if hours is None else wording.hours(hours),
         responsible=route.responsible,
         threshold=wording.threshold(route.at_least),
         otherwise=otherwise[1].words if otherwise else None,
     )
+
+
+def _tone(place: int, routes: int) -> int:
+    """The colour of a route: the last one is always the quiet one."""
+    return 3 if place >= routes - 1 else min(place, 2)
 
 
 def telling(reasons: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

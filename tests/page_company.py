@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -27,7 +28,6 @@ from features.store import access
 from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import QueueEntry, ScoreEntry, record_scores
-from features.store.migrate import upgrade
 from features.store.promotions import DecisionRecord, record_decision
 from models.bundle import write_bundle
 from models.calibrators import Identity
@@ -56,15 +56,14 @@ When it says 20 %, **one in five** such leads should buy within 90 days.
 """
 
 
-def workspace_at(directory: Path, empty_database: Path | None = None) -> Workspace:
-    """An installation with a definition and an empty database."""
+def workspace_at(
+    directory: Path, empty_database: Path | None = None, url: str | None = None
+) -> Workspace:
+    """An installation with a definition and an empty database: a copy of a file, or at a URL."""
     (directory / "definition.yaml").write_text(DEFINITION_TEXT)
-    workspace = Workspace.of({"PROPENSITY_DATA_DIR": str(directory)})
     if empty_database is not None:
         shutil.copy(empty_database, directory / "propensity.db")
-    else:
-        upgrade(workspace.store)
-    return workspace
+    return Workspace.of({"PROPENSITY_DATA_DIR": str(directory), "PROPENSITY_DATABASE": url or ""})
 
 
 def add_people(store: Store) -> None:
@@ -330,3 +329,28 @@ def token_in(page: str) -> str:
 def leads_in(page: str) -> list[str]:
     """The leads of a queue's page, in its order."""
     return [unquote(url) for url in re.findall(r'class="lead-name" href="/leads/([^"]+)"', page)]
+
+
+class Outline(HTMLParser):
+    """Tags with their attributes, and the text between them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.text += " " if tag in ("dt", "dd", "td", "th", "p", "li", "div") else ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def words(page: str) -> str:
+    """A page's text as it is read: one space between words."""
+    return " ".join(Outline(page).text.split())
