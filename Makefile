@@ -21,8 +21,8 @@ $(READY): requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"Python 3.11 or newer is needed, {sys.executable} is {v.major}.{v.minor}. Try: make setup PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip sync --quiet --require-hashes requirements/dev.txt requirements/bootstrap.txt
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --quiet --no-deps --editable .
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --system-certs pip sync --quiet --require-hashes requirements/dev.txt requirements/bootstrap.txt
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --system-certs pip install --quiet --no-deps --editable .
 	@touch $@
 
 demo: setup ## simulate a company, import, train, serve on http://127.0.0.1:$(PORT)
@@ -51,7 +51,7 @@ docs: setup ## write the generated parts of docs/ anew
 	$(BIN)/python -m scripts.docs
 
 lock: setup ## resolve the requirements anew: hashes, no addresses, a week of cooldown
-	$(eval COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --upgrade --custom-compile-command 'make lock')
+	$(eval COMPILE := $(BIN)/uv --system-certs pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --quiet --upgrade --custom-compile-command 'make lock')
 	$(COMPILE) pyproject.toml -o requirements/serve.txt
 	$(COMPILE) pyproject.toml --extra train -o requirements/train.txt
 	$(COMPILE) pyproject.toml --extra train --extra dev -o requirements/dev.txt
