@@ -337,6 +337,10 @@ def test_a_definition_can_be_read_again_from_the_yaml_it_writes(definition: Defi
     assert again.hash == definition.hash
 
 
+def test_the_horizon_is_the_promise_and_always_written() -> None:
+    assert "horizon_days: 90.0" in Definition(name="bare").to_yaml()
+
+
 _WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).filter(
     lambda word: word.strip() == word and word != "unknown"
 )
