@@ -30,10 +30,11 @@ class Trees:
     def _booster(self) -> lgb.Booster:
         return lgb.Booster(model_str=self.text)
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
-        """The names of the columns, in the order in which they must come."""
-        return list(self._booster.feature_name())
+        """The names of the columns, in the order in which they must come; read off the text."""
+        lines = (line for line in self.text.splitlines() if line.startswith("feature_names="))
+        return next(lines, "").removeprefix("feature_names=").split()
 
     def raw(self, matrix: Floats) -> Floats:
         """Log-odds of shape (n,) for a matrix of shape (n, columns)."""
@@ -46,6 +47,8 @@ class Trees:
 
         They add up to `raw` (Lundberg et al. 2020, path-dependent TreeSHAP).
         """
+        if len(matrix) == 0:
+            return np.empty((0, len(self.columns) + 1))  # LightGBM would divide by zero
         threads = 1 if len(matrix) <= _FEW else 0
         shares: Floats = self._booster.predict(matrix, pred_contrib=True, num_threads=threads)
         return shares
