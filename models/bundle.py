@@ -23,15 +23,17 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from features.definition import parse_definition
-from features.errors import BundleError
+from features.errors import BundleError, PropensityError, shown
 from features.frames import FeatureFrame
-from models.calibrators import CalibratorError, calibrator_from_json
+from models.calibrators import calibrator_from_json
 from models.encoder import Encoder
 from models.propensity import PropensityModel
 from models.trees import Trees
@@ -95,26 +97,44 @@ def read_bundle(root: Path, digest: str) -> PropensityModel:
     Raises:
         BundleError: missing, altered, incomplete, too large, or of a format we do not know.
     """
-    directory = root / digest
     manifest = read_manifest(root, digest)
-    texts = {name: _checked(directory / name, manifest["files"][name]) for name in _FILES}
-    definition = parse_definition(texts["definition.yaml"], f"bundle {digest[:12]}")
-    if definition.hash != manifest["definition"]:
-        raise BundleError(f"bundle {digest[:12]} holds another definition than it says")
+    texts = {name: _checked(root / digest / name, manifest["files"][name]) for name in _FILES}
+    with _told(digest):
+        model = PropensityModel(
+            definition=parse_definition(texts["definition.yaml"], f"bundle {digest[:12]}"),
+            encoder=Encoder.from_json(json.loads(texts["columns.json"])),
+            trees=Trees(texts["booster.txt"]),
+            calibrator=calibrator_from_json(json.loads(texts["calibrator.json"])),
+            about=dict(json.loads(texts["about.json"])),
+            digest=digest,
+        )
+    _require_one_story(model, manifest)
+    return model
+
+
+def _require_one_story(model: PropensityModel, manifest: Mapping[str, Any]) -> None:
+    """The parts belong together: each was digested, but nothing says they were written together."""
+    named = f"bundle {model.digest[:12]}"
+    if model.definition.hash != manifest["definition"]:
+        raise BundleError(f"{named} holds another definition than it says")
+    if model.trees.columns != model.encoder.names:
+        raise BundleError(f"the booster of {named} reads other columns than it says")
+    if strange := sorted(set(model.encoder.names) - {spec.name for spec in model.catalog}):
+        raise BundleError(f"{named} reads {', '.join(strange[:3])}, which its definition lacks")
+
+
+@contextmanager
+def _told(digest: str) -> Iterator[None]:
+    """Whatever a bundle's content makes our readers say is told as one kind of error."""
     try:
-        calibrator = calibrator_from_json(json.loads(texts["calibrator.json"]))
-    except CalibratorError as error:
+        yield
+    except BundleError:
+        raise
+    except (PropensityError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise BundleError(
-            f"the calibrator of bundle {digest[:12]} cannot be read: {error}"
+            f"bundle {digest[:12]} cannot be read: {shown(error, 200)}",
+            hint="Train again, or roll back to another model.",
         ) from error
-    return PropensityModel(
-        definition=definition,
-        encoder=Encoder.from_json(json.loads(texts["columns.json"])),
-        trees=Trees(texts["booster.txt"]),
-        calibrator=calibrator,
-        about=json.loads(texts["about.json"]),
-        digest=digest,
-    )
 
 
 def read_manifest(root: Path, digest: str) -> dict[str, Any]:
@@ -123,20 +143,24 @@ def read_manifest(root: Path, digest: str) -> dict[str, Any]:
     Raises:
         BundleError: missing, altered, or of a format we do not know.
     """
-    manifest = json.loads(_checked(root / digest / "manifest.json", digest))
-    if manifest.get("format") != FORMAT or set(manifest["files"]) != set(_FILES):
-        raise BundleError(
-            f"bundle {digest[:12]} has format {manifest.get('format')}, this version reads {FORMAT}",
-            hint="Train again, or use the version that wrote it.",
-        )
-    return dict(manifest)
+    text = _checked(root / digest / "manifest.json", digest)
+    with _told(digest):
+        manifest = dict(json.loads(text))
+        if manifest["format"] != FORMAT or set(manifest["files"]) != set(_FILES):
+            raise BundleError(
+                f"bundle {digest[:12]} has format {manifest['format']}, this version reads {FORMAT}",
+                hint="Train again, or use the version that wrote it.",
+            )
+    return manifest
 
 
 def read_golden(root: Path, digest: str) -> tuple[list[dict[str, Any]], list[float]]:
     """The golden rows of a bundle and the raw scores they must get."""
     manifest = read_manifest(root, digest)
-    golden = json.loads(_checked(root / digest / "golden.json", manifest["files"]["golden.json"]))
-    return golden["rows"], golden["raw"]
+    text = _checked(root / digest / "golden.json", manifest["files"]["golden.json"])
+    with _told(digest):
+        golden = json.loads(text)
+        return list(golden["rows"]), list(golden["raw"])
 
 
 def read_card(root: Path, digest: str) -> str:
@@ -171,9 +195,14 @@ def _place(contents: Mapping[str, bytes], root: Path, digest: str) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        if not (root / digest).exists():
-            beside.chmod(0o755)
+        beside.chmod(0o755)
+        _flush_directory(beside)
+        try:
             beside.rename(root / digest)
+        except OSError:
+            # The same bundle is there already, perhaps since a moment ago: nothing is to be done.
+            if not (root / digest).is_dir():
+                raise
         _flush_directory(root)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -190,9 +219,10 @@ def _flush_directory(directory: Path) -> None:
 def _checked(path: Path, digest: str) -> str:
     """A file's text, after its bytes matched the digest."""
     try:
-        if path.is_symlink() or path.stat().st_size > _LARGEST:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
             raise BundleError(
-                f"{path.name} of bundle {path.parent.name[:12]} is a link or too large"
+                f"{path.name} of bundle {path.parent.name[:12]} is no plain file, or too large"
             )
         content = path.read_bytes()
     except OSError as error:
@@ -206,7 +236,8 @@ def _checked(path: Path, digest: str) -> str:
             f"recorded",
             hint="Restore the data directory from a backup, or roll back to another model.",
         )
-    return content.decode()
+    with _told(path.parent.name):
+        return content.decode()
 
 
 def _sha(content: bytes) -> str:
