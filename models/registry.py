@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.errors import NoModelError, NotFoundError
+from features.errors import ConflictError, NoModelError, NotFoundError
 from features.store.engine import Store
 from features.store.promotions import (
     BundleRecord,
@@ -101,10 +101,16 @@ class Registry:
 
         Raises:
             BundleError: the trial failed; nothing was recorded.
+            ConflictError: the champion is no longer the one that it was decided against.
         """
         if decision.decision in ("promote", "roll_back"):
             try_bundle(self.root, decision.bundle)
         with self.store.write() as connection:
+            if champion(connection) != decision.against:
+                raise ConflictError(
+                    "another model was promoted in the meantime; nothing was decided",
+                    hint="Decide again, against the champion there is now.",
+                )
             record_decision(connection, decision)
 
     def previous(self) -> str:

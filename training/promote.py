@@ -137,7 +137,7 @@ def promote(
     verdict = paired_verdict(workspace, digest, present, seed)
     if force is not None and verdict.decision != "promote":
         verdict = Verdict("promote", f"forced: {force} ({verdict.reason})", verdict.evidence)
-    carry_out(workspace, digest, verdict, now=now, by=by, on_warning=on_warning)
+    carry_out(workspace, digest, verdict, present, now=now, by=by, on_warning=on_warning)
     return verdict
 
 
@@ -145,20 +145,24 @@ def carry_out(
     workspace: Workspace,
     digest: str,
     verdict: Verdict,
+    against: str | None,
     *,
     now: int,
     by: str,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Record a decision and, when it promotes, mirror it to MLflow."""
-    registry = workspace.registry
-    present = registry.champion_digest()
-    registry.decide(
+    """Record a decision and, when it promotes, mirror it to MLflow.
+
+    Raises:
+        BundleError: the model failed its trial; the champion is untouched.
+        ConflictError: `against` is no longer the champion; nothing was decided.
+    """
+    workspace.registry.decide(
         DecisionRecord(
             decided_at=now,
             decision=verdict.decision,
             bundle=digest,
-            against=present,
+            against=against,
             decided_by=by,
             reason=verdict.reason,
             evidence=verdict.evidence,

@@ -95,7 +95,7 @@ def recalibrate(
     )
     workspace.registry.add(digest, summary(dict(model.about)))
     catalogue(workspace, digest, model, judged, "recalibrate", warn)
-    carry_out(workspace, digest, verdict, now=now, by=by, on_warning=warn)
+    carry_out(workspace, digest, verdict, champion.digest, now=now, by=by, on_warning=warn)
     return Recalibrated(digest, verdict, calibration)
 
 
