@@ -22,7 +22,7 @@ $(READY): requirements/dev.txt requirements/bootstrap.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --system-certs pip sync --quiet --require-hashes requirements/dev.txt requirements/bootstrap.txt
-	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --system-certs pip install --quiet --no-deps --editable .
+	@VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv --system-certs pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: setup ## simulate a company, import, train, serve on http://127.0.0.1:$(PORT)
