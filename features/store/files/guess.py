@@ -13,6 +13,7 @@ from pathlib import Path
 
 from features.definition import Definition
 from features.errors import InputError
+from features.quality import LONGEST_TEXT
 from features.sources import as_name
 from features.store.files.annotated import annotated
 from features.store.files.drafting import Content, Draft, add_attribute, add_columns
@@ -58,7 +59,7 @@ def guess_definition(files: Sequence[Path]) -> Guess:
     ]
     if draft_has_no_outcome(draft):
         draft.warnings.insert(0, _NO_OUTCOME)
-    rehearsal = _settle(draft, profiles)
+    rehearsal = _settle(draft, relations.leads, profiles)
     draft.timing = rehearsal.timing(has_events=bool(draft.kinds))
     definition = draft.definition()
     text = annotated(definition, _head(draft, profiles), draft.comments)
@@ -103,14 +104,13 @@ def _describe_leads(draft: Draft, relations: Relations) -> None:
         joins.append({"file": lookup.file.path.name, "on": on, "columns": [c.name for c in added]})
         _respell(draft, roles.source, file, lookup)
     attributes, answers = add_columns(draft, columns)
-    if not attributes and not answers and not relations.key:
-        attributes = _anything(draft, file)
     source = {**roles.source, "join": joins, "attributes": attributes, "answers": answers}
     if relations.key is None:
         draft.warnings.append(
             "no column names a lead: a lead is a row, by its number, so each import must be of this file"
         )
     draft.sources.append(source)
+    _ensure_described(draft, file)
 
 
 def _respell(draft: Draft, source: Content, file: FileProfile, lookup: Lookup) -> None:
@@ -134,23 +134,30 @@ def _squeezed(text: str) -> str:
     return "".join(text.casefold().split())
 
 
-def _anything(draft: Draft, file: FileProfile) -> Content:
-    """One attribute, where no column is of use: without any, a row would not be a lead."""
+def _ensure_described(draft: Draft, file: FileProfile) -> None:
+    """Where no column is of use, take one all the same: without any, a row would not open a lead."""
+    source = draft.sources[0]
+    if any(source.get(part) for part in ("attributes", "answers", "opened_at", "name", "owner")):
+        return
+    ending = {said for said in source.get("outcome", {}).values() if isinstance(said, str)}
     for column in file.columns.values():
-        if column.counts and column.storable and len(column.name) <= 300:
-            return {add_attribute(draft, column, "category"): column.name}
+        fits = column.storable and len(column.name) <= LONGEST_TEXT
+        if column.counts and fits and column.name not in ending:
+            source["attributes"] = {add_attribute(draft, column, "category"): column.name}
+            return
     raise InputError(
         f"{file.path.name} has no column that could describe a lead",
         hint="It needs columns with texts or numbers that repeat from row to row.",
     )
 
 
-def _settle(draft: Draft, profiles: Sequence[FileProfile]) -> Rehearsal:
+def _settle(draft: Draft, leads: FileProfile, profiles: Sequence[FileProfile]) -> Rehearsal:
     """Read the files with the draft, take back what does not fit, and read them again."""
     rehearsal = rehearse(draft.definition(), profiles)
     for _ in range(_REPAIRS):
         if not _take_back(draft, rehearsal):
             break
+        _ensure_described(draft, leads)
         rehearsal = rehearse(draft.definition(), profiles)
     draft.warnings += rehearsal.warnings()
     return rehearsal
