@@ -62,8 +62,7 @@ def explain(model: PropensityModel, frame: FeatureFrame) -> list[Explanation]:
     for i, spec in enumerate(model.specs):
         groups.setdefault(spec.fact, []).append(i)
     return [
-        _explanation(model, groups, shares[row], frame.row(row), base)
-        for row in range(len(frame))
+        _explanation(model, groups, shares[row], frame.row(row), base) for row in range(len(frame))
     ]
 
 
@@ -101,15 +100,19 @@ def in_words(spec: FeatureSpec, value: str | float | None) -> str:
         return "yes" if value else "no"
     if spec.unit == "share":
         return spec.phrase.format(value=f"{value:.0%}")
+    if spec.unit == "days" and value < 0:
+        return f"in {figure(-value)} days"
     return spec.phrase.format(value=figure(value))
 
 
 def figure(value: float) -> str:
     """A number as people read it.
 
-    >>> figure(3.0), figure(0.04321), figure(12.345), figure(51234.5)
-    ('3', '0.043', '12', '51,234')
+    >>> figure(3.0), figure(0.04321), figure(12.845), figure(51234.2), figure(6e22)
+    ('3', '0.043', '13', '51,234', '6e+22')
     """
+    if abs(value) >= 1e15:
+        return f"{value:.2g}"
     if value == int(value) or abs(value) >= 10:
-        return f"{int(value):,}"
+        return f"{round(value):,}"
     return f"{value:.2g}"
