@@ -162,7 +162,7 @@ def _described(
     """Rows that say all that is known about their lead."""
     for chunk in table.chunks(CHUNK):
         mapped = reader(chunk.rows)
-        asked = [(one.row, _ask_by_facts(one, definition, as_of, now)) for one in mapped]
+        asked = [(one.row, _ask_by_facts(one, reader, definition, as_of, now)) for one in mapped]
         yield _in_order(asked, chunk.bad), chunk.share
 
 
@@ -183,10 +183,10 @@ def _ask_by_id(lead: str, as_of: int) -> Ask | PropensityError:
 
 
 def _ask_by_facts(
-    one: Mapped, definition: Definition, as_of: int, now: int
+    one: Mapped, reader: RowReader, definition: Definition, as_of: int, now: int
 ) -> Ask | PropensityError:
     problems = one.problems or [
-        problem
+        reader.mapper.named_by_column(problem, record, one.where)
         for record in one.records
         for problem in record_problems(record, definition, now, one.where)
     ]

@@ -1,0 +1,97 @@
+"""Do the figures count what happened, and name nobody?"""
+
+from __future__ import annotations
+
+import re
+
+from agreed import NOW
+from models_made import MADE_AT
+from served import Served
+
+from features.clock import DAY, SECOND, iso
+
+
+def figures(served: Served) -> dict[str, float]:
+    """Every sample but the times at which counters were made, by name and labels."""
+    found = {}
+    for line in served.get("/metrics", "analyst").text.splitlines():
+        if not line.startswith("#") and "_created{" not in line:
+            name, value = line.rsplit(" ", 1)
+            found[name] = float(value)
+    return found
+
+
+def test_scores_refusals_and_warnings_are_counted(served_lite: Served) -> None:
+    served_lite.post("/v1/scores", json={"lead": "L-0001"})
+    served_lite.post("/v1/scores", json={"lead": "nobody"})
+    rows = [{"lead": "L-0001"}, {"lead": "nobody"}, {"lead": "L-0000"}, 7]
+    served_lite.post("/v1/scores/batch", json={"leads": rows})
+    found = figures(served_lite)
+    assert found['propensity_scores_total{channel="api",route="sales_ready"}'] == 1
+    batch = sum(
+        n for name, n in found.items() if name.startswith('propensity_scores_total{channel="b')
+    )
+    assert batch == 2
+    assert found['propensity_score_refusals_total{reason="not-found"}'] == 2
+    assert found['propensity_score_refusals_total{reason="input"}'] == 1
+    assert found['propensity_score_warnings_total{code="closed_lead"}'] == 1
+
+
+def test_facts_are_counted_by_what_became_of_them(served_lite: Served) -> None:
+    row = {"lead": "L-0001", "kind": "visit", "occurred_at": iso(NOW - DAY)}
+    for _ in range(2):
+        served_lite.post("/v1/events", json=[row, {**row, "lead": "nobody"}])
+    served_lite.put("/v1/leads/N-1", json={})
+    found = figures(served_lite)
+    for sort, fate, n in (
+        ("events", "added", 1),
+        ("events", "unchanged", 1),
+        ("events", "rejected", 2),
+        ("leads", "added", 1),
+    ):
+        assert found[f'propensity_facts_total{{fate="{fate}",sort="{sort}"}}'] == n
+
+
+def test_requests_are_counted_by_the_template_of_their_route(served_lite: Served) -> None:
+    for lead in ("L-0001", "L-0002", "nobody"):
+        served_lite.get(f"/v1/leads/{lead}/score")
+    served_lite.get("/v1/leads/a/b/c/d")
+    served_lite.call("BREW", "/coffee")
+    found = figures(served_lite)
+    label = 'method="GET",route="/v1/leads/{lead}/score"'
+    assert found[f'propensity_requests_total{{{label},status="200"}}'] == 2
+    assert found[f'propensity_requests_total{{{label},status="404"}}'] == 1
+    assert found[f"propensity_request_seconds_count{{{label}}}"] == 3
+    assert found['propensity_requests_total{method="GET",route="none",status="404"}'] == 1
+    assert found['propensity_requests_total{method="OTHER",route="none",status="404"}'] == 1
+
+
+def test_the_model_and_its_age_are_there(served_lite: Served) -> None:
+    found = figures(served_lite)
+    digest = served_lite.service.live.scorer().model.digest
+    assert found[f'propensity_model_info{{calibration="platt",model="{digest}"}}'] == 1
+    assert found["propensity_model_created_timestamp_seconds"] == MADE_AT / SECOND
+
+
+def test_no_label_names_a_lead_a_person_or_a_key(served_lite: Served) -> None:
+    served_lite.put("/v1/leads/N-1", json={"owner": "anna", "name": "Erika Mustermann"})
+    served_lite.get("/v1/queue?q=Mustermann&owner=anna")
+    served_lite.post("/v1/scores", json={"lead": "N-1"})
+    text = served_lite.get("/metrics").text
+    for private in ("N-1", "anna", "Mustermann", "pk_"):
+        assert private not in text
+    labels = {
+        name for names in re.findall(r"\{(.*?)\} ", text) for name in re.findall(r"(\w+)=", names)
+    }
+    assert labels == {
+        "calibration", "channel", "code", "fate", "le", "method", "model", "of", "reason", "route",
+        "sort", "status",
+    }  # fmt: skip
+
+
+def test_two_services_count_apart(served_lite: Served, serve: object) -> None:
+    from serving.metrics import Metrics
+
+    served_lite.get("/v1/model")
+    fresh = Metrics().exposition(served_lite.service.live.state).decode()
+    assert "/v1/model" not in fresh
