@@ -55,6 +55,7 @@ lock: setup ## resolve the requirements anew: hashes, no addresses, a week of co
 	$(COMPILE) pyproject.toml -o requirements/serve.txt
 	$(COMPILE) pyproject.toml --extra train -o requirements/train.txt
 	$(COMPILE) pyproject.toml --extra train --extra dev -o requirements/dev.txt
+	echo hatchling | $(COMPILE) - -o requirements/build.txt
 	echo uv | $(COMPILE) - -o requirements/bootstrap.txt
 
 clean: ## remove the environment and all data under var/
