@@ -82,7 +82,9 @@ def figures(about: Mapping[str, Any]) -> list[Figure]:
     wins, rate = _at(about, "data", "wins"), _at(about, "data", "base_rate")
     found = [
         Figure(label="Outcomes learned from", value=_count(_at(about, "data", "rows"))),
-        Figure(label="Of them won", value=_count(wins), interval="" if rate is None else f"{rate:.1%}"),
+        Figure(
+            label="Of them won", value=_count(wins), interval="" if rate is None else f"{rate:.1%}"
+        ),
         Figure(label="Order (AUC)", value=_decimals(auc, 3), interval=_interval(auc, 3)),
         Figure(
             label="Observed ÷ expected", value=_decimals(ratio, 2), interval=_interval(ratio, 2)

@@ -241,7 +241,6 @@ def upgrade() -> None:
         batch_op.create_index("ix_current_raw", ["is_open", "raw"], unique=False)
 
 
-
 def downgrade() -> None:
     with op.batch_alter_table("current_scores", schema=None) as batch_op:
         batch_op.drop_index("ix_current_raw")
