@@ -108,7 +108,7 @@ def test_a_lead_asked_for_twice_is_an_error_rather_than_a_lead_without_facts(
         load_facts(connection, AGREED, ["ada", "ada"], NOW)
 
 
-@pytest.mark.parametrize("step", [1, 7, 100])
+@pytest.mark.parametrize("step", [1, 2, 7, 100])
 def test_leads_near_and_far_apart_are_read_alike(store: Store, step: int) -> None:
     names = [f"lead {i:04}" for i in range(400)]
     _fill(

@@ -129,10 +129,10 @@ def test_the_same_id_with_other_content_in_one_batch_is_reported_and_the_first_i
 ) -> None:
     given = [
         ADA,
-        *(replace(VISIT, kind=kind, external_id="e1") for kind in ("visit", "webinar", "visit")),
+        *(replace(VISIT, kind=kind, external_id="e1") for kind in ("visit", "visit", "webinar")),
     ]
     report = _send(store, given)
-    assert (report.added, report.unchanged, list(report.problems)) == (2, 1, [2])
+    assert (report.added, report.unchanged, list(report.problems)) == (2, 1, [3])
     with store.read() as connection:
         assert connection.execute(select(events.c.kind)).scalars().all() == ["visit"]
 

@@ -136,7 +136,8 @@ def test_an_annulled_deal_is_gone_and_its_lead_open_again(store: Store) -> None:
 
 def test_annulling_a_deal_that_never_was_reopens_nothing(store: Store) -> None:
     with store.write() as connection:
-        lost = StageChange(lead="ada", stage="lost", occurred_at=NOW - DAY, recorded_at=NOW - DAY)
+        before = WON.occurred_at - DAY
+        lost = StageChange(lead="ada", stage="lost", occurred_at=before, recorded_at=before)
         ingest(connection, [*OPENING, lost], AGREED, NOW)
     _record(store, replace(WON, ending="void", recorded_at=NOW))
     assert _now(store) == []
@@ -151,6 +152,29 @@ def test_a_deal_closed_again_after_it_was_annulled_counts_and_closes_its_lead(st
     assert _now(store) == [("ada", WON.occurred_at, NOW - DAY, "won", 100.0)]
     assert _is_open(store, NOW - DAY)
     assert not _is_open(store, NOW)
+
+
+def test_a_deal_annulled_under_an_earlier_date_leaves_its_lead_open(store: Store) -> None:
+    """What closed the lead last happened after the date under which the deal is annulled."""
+    _record(store, WON)
+    _record(store, replace(WON, occurred_at=NOW - 3 * DAY, recorded_at=NOW - 3 * DAY))
+    _record(store, replace(WON, ending="void", recorded_at=NOW - DAY))
+    assert _now(store) == []
+    assert _is_open(store)
+
+
+def test_a_revision_that_arrives_late_does_not_outdo_one_recorded_after_it(store: Store) -> None:
+    """The last revision says what the first one says; it has not been forgotten meanwhile."""
+    _record(store, WON)
+    _record(store, replace(WON, recorded_at=NOW - DAY))
+    _record(store, replace(WON, amount=1.0, recorded_at=NOW - 2 * DAY))
+    assert [row[-1] for row in _now(store)] == [100.0]
+    assert [row[-1] for row in _now(store, before=NOW - DAY)] == [1.0]
+
+
+def test_of_two_revisions_recorded_at_once_one_counts(store: Store) -> None:
+    _record(store, WON, replace(WON, amount=1.0))
+    assert len(_now(store)) == 1
 
 
 def test_a_nightly_resend_of_all_deals_revises_nothing(store: Store) -> None:
@@ -261,6 +285,23 @@ def test_outcomes_are_the_last_revisions_in_a_plain_loop(
             assert sorted(_outcomes(connection, before), key=repr) == sorted(expected, key=repr)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(_revisions(), st.randoms(use_true_random=False))
+def test_a_lead_with_one_deal_is_closed_exactly_while_the_deal_stands(
+    sqlite_store: Store, revisions: list[Deal], random: st.random.Random
+) -> None:
+    """Without ties, as above: what closes the lead and what the outcome is are two tables."""
+    distinct = {d.recorded_at: replace(d, lead="ada", external_id="d1") for d in revisions}
+    shuffled = random.sample(list(distinct.values()), len(distinct))
+    with undone(sqlite_store) as connection:
+        ingest(connection, OPENING, AGREED, NOW)
+        for deal in shuffled:
+            record_deals(connection, [deal], AGREED, NOW)
+        stands = [bool(_outcomes(connection, instant)) for instant in _INSTANTS]
+        is_open_then = _open_at(connection, _INSTANTS)[: len(_INSTANTS)]
+    assert is_open_then == [not standing for standing in stands]
+
+
 def test_bad_deals_are_named_with_all_their_problems_and_good_ones_kept(store: Store) -> None:
     report = _record(
         store,
@@ -323,7 +364,8 @@ def test_outcomes_of_many_leads_are_found_wherever_the_leads_lie(store: Store) -
             for i, lead in enumerate(many)
         ]
         record_deals(connection, given_deals, AGREED, NOW)
-        for wanted in (many, many[::-1], many[::50], [many[0], many[-1], "nobody"]):
+        apart = (many[:20:2], many[::50], [many[0], many[-1], "nobody"])
+        for wanted in (many, many[::-1], *apart):
             found = load_outcomes(connection, wanted, NOW)
             expected = [i for i, lead in enumerate(wanted) if lead != "nobody"]
             assert found.lead.tolist() == expected
