@@ -209,7 +209,7 @@ def place_many(store: Store, leads: Sequence[tuple[str, float, dict[str, Any]]])
     ]
     entries, queue = [], []
     for lead, raw, shown in leads:
-        probability = 1 / (1 + np.exp(-raw))
+        probability = shown.get("probability", 1 / (1 + np.exp(-raw)))
         entries.append(
             ScoreEntry(
                 lead=lead,

@@ -244,6 +244,29 @@ def test_old_scores_and_an_old_model_are_warned_of_once_and_not_in_every_row(
     assert text.count("more than 180 days ago") == 1
 
 
+def test_what_is_true_of_every_score_is_said_above_the_list_and_the_rest_in_its_row(
+    empty: Workspace,
+) -> None:
+    promote_model(empty, model_of(agreed()))
+    old = "the model was made 2026-04-11, more than 180 days ago"
+    place_many(
+        empty.store,
+        [(f"W{i}", float(i), {"warnings": [old, "Industry: not learned"]}) for i in range(3)],
+    )
+    with serving(empty, now=NOW + 200 * DAY) as address:
+        text = words(Visitor(address).signed_in("anna").get("/queue").text)
+    assert text.lower().count(old) == 1
+    assert text.count("Industry: not learned") == 3
+
+
+def test_the_order_is_the_raw_scores_also_where_calibrations_differ(empty: Workspace) -> None:
+    place_many(empty.store, [("a", 0.2, {"probability": 0.3}), ("b", 0.1, {"probability": 0.6})])
+    with serving(empty) as address:
+        page = Visitor(address).signed_in("anna").get("/queue").text
+    assert leads_in(page) == ["a", "b"]
+    assert re.findall(r'class="percent">([^<]+)<', page) == ["30 %", "60 %"]
+
+
 def test_a_promotion_that_the_list_does_not_show_yet_is_said(empty: Workspace) -> None:
     place(empty.store, "x", 0.0)
     promote_model(empty, model_of(agreed()))

@@ -144,6 +144,7 @@ def test_a_form_of_another_site_signs_nobody_in(office: str) -> None:
         assert answer.status_code == 403, site
     # Another site can send a form, but not the cookie that belongs to it.
     assert httpx.post(f"{office}/sign-in", data=fields_).status_code == 403
+    assert httpx.post(f"{office}/sign-in", data={**fields_, "csrf": ""}).status_code == 403
 
 
 def test_nobody_is_signed_out_on_another_sites_behalf(office: str) -> None:
