@@ -54,3 +54,4 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(number)
+    logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -9,8 +9,7 @@ agreed on now. Nothing leaves that is not in the ledger.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,105 +17,41 @@ from numpy.typing import NDArray
 from features.clock import iso
 from features.definition import Definition
 from features.errors import ConflictError, InputError, NotFoundError, PropensityError
-from features.facts import Facts, Queries, Record
+from features.facts import Facts, Queries
 from features.frames import Category, FeatureFrame
 from features.gather import FactsBuilder
 from features.pipeline import compute_features
 from features.store.engine import Connection, Store
 from features.store.history import Profile, load_facts, profiles
-from features.store.ledger import QueueEntry, ScoreEntry, record_scores
+from features.store.ledger import record_scores
 from models.explain import explain
-from models.propensity import PropensityModel
 from serving import caveats
 from serving.caveats import Caveat
+from serving.lead_score import (
+    TOP,
+    Ask,
+    LeadScore,
+    Occasion,
+    Result,
+    Scorer,
+    ledger_entry,
+    queue_entry,
+)
 from serving.standing import Standing, standings
 
-TOP = 5
-"""Reasons given unless more or fewer are asked for; the others are summed up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scorer:
-    """What scores: the champion, and the agreement that says where a probability sends a lead.
-
-    Attributes:
-        model: the model; its own definition makes the features.
-        agreed: the lead definition as it stands now; its routes are used.
-        created_at: when the model was made; None: not known.
-        stale_days: the age from which on the model counts as old.
-    """
-
-    model: PropensityModel
-    agreed: Definition
-    created_at: int | None = None
-    stale_days: float = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A lead to be scored at an instant; with `records`, those are all that is known about it."""
-
-    lead: str
-    as_of: int
-    records: tuple[Record, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
-    """When and where scores are given, and with how many reasons."""
-
-    now: int
-    channel: str = "api"
-    request_id: str | None = None
-    reasons: int = TOP
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeadScore:
-    """One score and everything that belongs to it; `score_id` is its number in the ledger."""
-
-    lead: str
-    as_of: int
-    scored_at: int
-    raw: float
-    probability: float
-    route: str
-    route_label: str
-    base: float
-    reasons: Sequence[dict[str, Any]]
-    caveats: Sequence[Caveat]
-    horizon_days: float | None
-    model: str
-    calibration: str
-    definition: str
-    inputs: dict[str, str | float | None] = field(repr=False)
-    standing: Standing = field(repr=False)
-    is_stored: bool = True
-    score_id: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The answer as it is sent: `base` plus the reasons' `log_odds` is `raw`."""
-        return {
-            "lead": self.lead,
-            "as_of": iso(self.as_of),
-            "scored_at": iso(self.scored_at),
-            "probability": self.probability,
-            "raw": self.raw,
-            "route": self.route,
-            "route_label": self.route_label,
-            "horizon_days": self.horizon_days,
-            "base": self.base,
-            "reasons": list(self.reasons),
-            "warnings": [caveat.to_json() for caveat in self.caveats],
-            "model": self.model,
-            "calibration": self.calibration,
-            "definition": self.definition,
-            "score_id": self.score_id,
-        }
-
-
-Result = LeadScore | PropensityError
-"""What was asked for, or why it cannot be given: one bad row spoils nothing."""
+__all__ = [
+    "TOP",
+    "Ask",
+    "LeadScore",
+    "Occasion",
+    "Result",
+    "Scorer",
+    "keep",
+    "score",
+    "score_facts",
+    "score_one",
+    "score_stored",
+]
 
 
 def score(store: Store, scorer: Scorer, asks: Sequence[Ask], occasion: Occasion) -> list[Result]:
@@ -234,8 +169,8 @@ def keep(
     Returns:
         The scores with their numbers in the ledger.
     """
-    entries = [_entry(score, occasion) for score in scores]
-    shown = [_queue_entry(score, occasion, known) for score in scores]
+    entries = [ledger_entry(score, occasion) for score in scores]
+    shown = [queue_entry(score, occasion, known.get(score.lead)) for score in scores]
     ids = record_scores(connection, entries, shown)
     return [replace(score, score_id=id_) for score, id_ in zip(scores, ids, strict=True)]
 
@@ -325,38 +260,3 @@ def _attributes_told(frame: FeatureFrame) -> NDArray[np.bool_]:
         if name.startswith("attr_"):
             told |= column.codes >= 0 if isinstance(column, Category) else ~np.isnan(column)
     return told
-
-
-def _entry(score: LeadScore, occasion: Occasion) -> ScoreEntry:
-    return ScoreEntry(
-        lead=score.lead,
-        as_of=score.as_of,
-        scored_at=score.scored_at,
-        raw=score.raw,
-        probability=score.probability,
-        route=score.route,
-        bundle=score.model,
-        definition=score.definition,
-        inputs=score.inputs,
-        reasons=score.reasons,
-        warnings=[caveat.message for caveat in score.caveats],
-        channel=occasion.channel if score.is_stored else "payload",
-        request_id=occasion.request_id,
-    )
-
-
-def _queue_entry(
-    score: LeadScore, occasion: Occasion, known: Mapping[str, Profile]
-) -> QueueEntry | None:
-    """What the queue shows; None for the past, and for leads that are not in the store."""
-    profile = known.get(score.lead)
-    if profile is None or not score.is_stored or score.as_of < occasion.now:
-        return None
-    return QueueEntry(
-        last_touch=score.standing.last_touch,
-        owner=profile.owner,
-        name=profile.name,
-        stage=score.standing.stage,
-        kind=profile.kind,
-        is_open=score.standing.is_open,
-    )
