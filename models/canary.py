@@ -2,22 +2,31 @@
 
 A corrupt LightGBM text can abort the process that reads it, so a candidate is tried where that hurts
 nobody: `python -m models.canary ROOT DIGEST` exits 0 when every golden row gets its raw score.
+Rule: a bundle that proves nothing about itself fails its trial too.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.catalog import column_kinds
-from features.errors import BundleError, PropensityError
+from features.errors import BundleError, PropensityError, shown
 from features.frames import FeatureFrame
 from models.bundle import read_bundle, read_golden
 
 PATIENCE_SECONDS = 120
+
+# LightGBM imports pandas and scikit-learn where it finds them: four times the work, for nothing.
+_TRIAL = (
+    "import sys; sys.modules.update(dict.fromkeys(('pandas', 'sklearn'))); "
+    "from models.canary import main; sys.exit(main())"
+)
 
 
 def try_bundle(root: Path, digest: str) -> None:
@@ -26,34 +35,49 @@ def try_bundle(root: Path, digest: str) -> None:
     Raises:
         BundleError: it did not load, crashed, took too long, or scored otherwise than recorded.
     """
-    command = [sys.executable, "-m", "models.canary", str(root), digest]
+    command = [sys.executable, "-c", _TRIAL, str(root), digest]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
-            command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+            command, capture_output=True, timeout=PATIENCE_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise BundleError(
             f"bundle {digest[:12]} did not score within {PATIENCE_SECONDS} s"
         ) from error
     if done.returncode != 0:
-        # The last line only: what a crashing library prints may hold foreign memory.
-        said = (done.stderr.strip().splitlines() or ["nothing"])[-1][:200]
         raise BundleError(
-            f"bundle {digest[:12]} failed its trial (exit {done.returncode}): {said}",
+            f"bundle {digest[:12]} failed its trial: {_said(done.returncode, done.stderr)}",
             hint="The champion was left as it is. Train again, or restore the data directory.",
         )
+
+
+def _said(code: int, errors: bytes) -> str:
+    """Why a trial failed, in its own last line – unless it crashed: that may show foreign memory."""
+    if code < 0:
+        return f"it crashed (signal {-code})"
+    lines = errors.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+    return f"{shown(lines[-1], 200)} (exit {code})"
 
 
 def check_golden(root: Path, digest: str) -> None:
     """Raise `BundleError` unless every golden row gets exactly its recorded raw score."""
     model = read_bundle(root, digest)
     rows, expected = read_golden(root, digest)
-    frame = FeatureFrame.of_rows(rows, column_kinds(model.catalog))
-    raw = model.raw(frame)
-    wrong = np.flatnonzero(np.abs(raw - np.array(expected)) > 1e-12)
+    if not rows or len(rows) != len(expected):
+        raise BundleError(f"bundle {digest[:12]} has no golden rows to be tried on")
+    raw = model.raw(FeatureFrame.of_rows(rows, column_kinds(model.catalog)))
+    # Not "further than": a recorded score that is no number is wrong too.
+    wrong = np.flatnonzero(~(np.abs(raw - _numbers(expected, digest)) <= 1e-12))
     if len(wrong):
         row = int(wrong[0])
         raise BundleError(f"golden row {row} scores {raw[row]}, recorded was {expected[row]}")
+
+
+def _numbers(recorded: Sequence[float], digest: str) -> NDArray[np.float64]:
+    try:
+        return np.array(recorded, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"the golden scores of bundle {digest[:12]} are no numbers") from error
 
 
 def main() -> int:
