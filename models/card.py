@@ -47,9 +47,14 @@ def _data(data: JSON) -> str:
         ("From", data["from"] or "no dates"),
         ("Through", data["through"] or "no dates"),
         ("Fingerprint", f"`{data['fingerprint'][:16]}`"),
-        *((f"Label: {reason}", f"{n:,}") for reason, n in data["labels"].items()),
+        *((f"Label: {why}", f"{n:,}") for why, n in _most_first(data["labels"])),
     ]
     return "## What it learned from\n\n" + _table(("", ""), rows)
+
+
+def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """In an order of its own: JSON gives mappings back in another one."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _figures(judged: JSON) -> str:
@@ -97,7 +102,7 @@ def _how(learner: JSON, calibration: JSON) -> str:
 
 
 def _left_out(left_out: JSON) -> str:
-    lines = [f"- {why}: {', '.join(names)}" for why, names in left_out.items() if names]
+    lines = [f"- {why}: {', '.join(names)}" for why, names in sorted(left_out.items()) if names]
     return "## What it may not see\n\n" + "\n".join(lines) if lines else ""
 
 
