@@ -12,12 +12,24 @@ from typing import Any
 from features.definition import DIMENSIONS, UNKNOWN, Definition
 from features.quality import LONGEST_TEXT
 from features.sources import as_name
-from features.store.files.naming import SENSITIVE, any_of, dimension, group, is_late, promise, words
+from features.store.files.naming import (
+    LOST,
+    SENSITIVE,
+    WON,
+    any_of,
+    dimension,
+    group,
+    is_late,
+    promise,
+    words,
+)
 from features.store.files.profiles import ColumnProfile
 
 _MOST_ANSWERS = 12
 _ASIDE = (999.0, 9999.0, 99999.0, -1.0, -999.0)
 """Numbers that stand for *none* in many exports."""
+
+_CLOSED = frozenset(as_name(text) for text in WON | LOST)
 
 Content = dict[str, Any]
 
@@ -87,7 +99,7 @@ class Draft:
                 "attributes": list(self.attributes.values()),
                 "bant": bant,
                 "engagement": {"kinds": self.kinds, "channels": self.channels},
-                "stages": [{"name": stage} for stage in self.stages],
+                "stages": [{"name": stage, "closed": stage in _CLOSED} for stage in self.stages],
                 "sources": self.sources,
             }
         )

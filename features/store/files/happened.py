@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
+from features.definition import UNKNOWN
 from features.sources import as_name
 from features.store.files import naming
 from features.store.files.drafting import Content, Draft
 from features.store.files.naming import any_of, first_named, promise, words
-from features.store.files.profiles import ColumnProfile, FileProfile
+from features.store.files.profiles import BLANK, ROWS_READ, ColumnProfile, FileProfile
 from features.store.files.relations import Child, outcome_column
 from features.store.files.roles import endings
 
@@ -35,14 +37,19 @@ def add_child(draft: Draft, child: Child) -> bool:
     source: Content = {"file": file.path.name, "lead": child.column}
     draft.sources.append(source)
     free = [c for c in file.of_kind("category", "boolean") if c.name != child.column]
-    times = {"at": at, **_recorded(file, at)}
+    times = {"at": at, **_recorded(file, at, child.column)}
     outcome = outcome_column(file)
     if outcome and draft_has_no_outcome(draft):
         source["outcome"] = {"column": outcome, **endings(file.columns[outcome]), **times}
-        if amount := first_named([c.name for c in file.of_kind("number")], naming.AMOUNT):
-            source["outcome"]["amount"] = amount
+        numbers, texts = file.of_kind("number"), file.of_kind("category", "text")
+        for role, columns, wish in (
+            ("amount", numbers, naming.AMOUNT),
+            ("reason", texts, naming.REASON),
+        ):
+            if found := first_named([column.name for column in columns], wish):
+                source["outcome"][role] = found
         return True
-    if _add_answers(draft, source, free, times) or _add_stages(draft, source, free, times):
+    if _add_answers(draft, source, file, free, times) or _add_stages(draft, source, free, times):
         return False
     return _add_events(draft, source, file, free, times)
 
@@ -58,34 +65,54 @@ def _date(file: FileProfile) -> str | None:
     return first_named(every, naming.HAPPENED) or next(iter(every), None)
 
 
-def _recorded(file: FileProfile, at: str) -> Content:
+def _recorded(file: FileProfile, at: str, lead: str) -> Content:
+    """The columns that say when a row was recorded and which id it has, where there are any."""
     dates = [column.name for column in file.of_kind("date") if column.name != at]
-    found = first_named(dates, naming.RECORDED)
-    ids = [c.name for c in file.columns.values() if c.is_key and any_of(c.name, naming.KEY)]
-    return {**({"recorded_at": found} if found else {}), **({"id": ids[0]} if ids else {})}
+    ids = [c.name for c in file.columns.values() if c.is_nearly_key and c.name != lead]
+    found = {
+        "recorded_at": first_named(dates, naming.RECORDED),
+        "id": first_named(ids, naming.KEY),
+    }
+    return {role: column for role, column in found.items() if column}
 
 
 def _add_answers(
-    draft: Draft, source: Content, free: Sequence[ColumnProfile], times: Content
+    draft: Draft, source: Content, file: FileProfile, free: Sequence[ColumnProfile], times: Content
 ) -> bool:
     names = [column.name for column in free]
     question = first_named(names, naming.QUESTION)
     answer = first_named([name for name in names if name != question], naming.ANSWER)
     if question is None or answer is None:
         return False
-    by_name = {column.name: column for column in free}
-    levels = sorted(by_name[answer].levels, key=promise)
-    for label in by_name[question].levels:
+    for label, answers in _answers(file, question, answer).items():
         name = draft.free_name(label)
-        where = naming.dimension(label) or "need"
-        both = {"sales": levels, "marketing": levels}
-        draft.questions[name] = (where, {"name": name, "ask": label, "answers": both})
-        draft.comments[name] = "TO BE AGREED: which answers belong to it, best first, for each side"
+        known = [text for text in answers if text.casefold() not in naming.NOT_KNOWN]
+        ranked = sorted(known, key=promise) or [answer]
+        asked = {"name": name, "ask": label, "answers": {"sales": ranked, "marketing": ranked}}
+        unknown = [text for text in answers if text not in known and text != UNKNOWN]
+        draft.questions[name] = (
+            naming.dimension(label) or "need",
+            {**asked, "unknown": unknown},
+        )
+        draft.comments[name] = (
+            "TO BE AGREED: the order is a guess; best answer first, for each side"
+        )
+        draft.asked.append(label)
     source["answer_rows"] = {"question": question, "answer": answer, **times}
-    draft.warnings.append(
-        f"{source['file']}: every question lists all answers of the file; sort them out and rank them"
-    )
     return True
+
+
+def _answers(file: FileProfile, question: str, answer: str) -> dict[str, list[str]]:
+    """Each question's answers, as spelt first."""
+    names = list(file.table.columns)
+    asked, answered = names.index(question), names.index(answer)
+    found: dict[str, dict[str, str]] = {}
+    rows = (row for chunk in file.table.chunks(10_000) for row in chunk.rows)
+    for row in islice(rows, ROWS_READ):
+        label, text = row.cells[asked].strip(), row.cells[answered].strip()
+        if label not in BLANK and text not in BLANK:
+            found.setdefault(label, {}).setdefault(text.casefold(), text)
+    return {label: list(texts.values()) for label, texts in found.items()}
 
 
 def _add_stages(

@@ -49,9 +49,11 @@ KEY = _set("id ids uuid guid key nr no number code")
 LEAD = _set("lead leads prospect opportunity opp case deal contact customer client account company")
 ORDER = _set("number no nr seq sequence index id")
 OPENED = _set(
-    "created create opened open engage engaged entered entry registered reg submitted start"
+    "created create opened open engage engaged entered entry registered reg submitted start since valid"
+    " signup"
 )
-OPENED_TOO = _set("first signup received date added")
+OPENED_TOO = _set("first received date added")
+CLIENT = _set("kind type client customer")
 CLOSED = _set("close closed closing won signed decided decision converted purchase sold ended end")
 NOT_OPENING = _set(
     "birth birthday dob last next modified updated update renewal expected due expires founded"
@@ -80,7 +82,7 @@ SENSITIVE = _set(
 )
 LATE = _set(
     "close closed closing lost won outcome status stage duration tags tag disposition resolution"
-    " score grade last reason"
+    " score grade last reason granted"
 )
 _LATE_OF_LEAD = _set("quality profile rating")
 _OF_DEAL = _set("close closed deal contract order sale sales won")
@@ -142,6 +144,7 @@ LOST = _phrases(
 OFF_MERIT = _phrases(
     "junk; spam; duplicate; test; invalid; unreachable; disqualified; bad data; wrong number"
 )
+CLIENTS = _phrases("client; customer; current; existing; existing customer; current customer")
 NOT_KNOWN = _phrases(
     "unknown; unk; not known; n/k; undisclosed; not specified; unspecified; don't know; dont know;"
     " not sure; ?; tbd; n/a; na; none given; no answer; select; please select; not available; unbekannt"

@@ -13,7 +13,7 @@ from typing import Literal
 from features.quality import text_problem
 from features.sources import Format
 from features.store.files.dates import instant
-from features.store.files.naming import NOT_KNOWN
+from features.store.files.naming import KEY, LEAD, NOT_KNOWN, any_of
 from features.store.files.reading import open_table
 from features.store.files.tables import Table
 from features.store.files.values import FALSE, TRUE, number
@@ -25,7 +25,7 @@ MOST_LEVELS = 200
 """A category has at most so many levels; a text with more is free text or a key."""
 
 Kind = Literal["empty", "constant", "boolean", "number", "date", "category", "text"]
-_BLANK = frozenset(Format().unanswered)
+BLANK = frozenset(Format().unanswered)
 
 
 @dataclass(slots=True)
@@ -33,8 +33,9 @@ class ColumnProfile:
     """One column: how often which text stands in it, and what all its texts could be.
 
     `counts` holds the first `DISTINCT_COUNTED` texts, trimmed and without blank ones. `different` are
-    all its texts as long as none repeats, else None. `readings` are the ways in which every text so
-    far could be read. `steps` is 1 where its whole numbers only rise, −1 where they only fall.
+    all its texts; it is given up (None) once one repeats in a column not named like a key. `readings`
+    are the ways in which every text so far could be read. `steps` is 1 where its whole numbers only
+    rise, −1 where they only fall; `runs` counts how often the text changes from row to row.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ColumnProfile:
     different: set[str] | None = field(default_factory=set)
     readings: list[str] = field(default_factory=lambda: list(_READINGS))
     storable: bool = True
+    repeats: bool = False
     steps: int | None = None
     runs: int = 0
     _last: float | None = None
@@ -52,25 +54,28 @@ class ColumnProfile:
     def add(self, cell: str) -> None:
         """Count one cell."""
         text = cell.strip()
-        if text in _BLANK:
+        if text in BLANK:
             self.blank += 1
             return
         self.filled += 1
         self.runs += text != self._before
         self._before = text
         self._compare(text)
-        if text in self.counts:
+        known = text in self.counts
+        if known or (self.different is not None and text in self.different):
+            self._repeated()
+        elif self.different is not None:
+            self.different.add(text)
+        if known or len(self.counts) < DISTINCT_COUNTED:
             self.counts[text] += 1
-            self.different = None
-            return
-        if self.different is not None:
-            if text in self.different:
+        if not known:
+            self._read(text)
+
+    def _repeated(self) -> None:
+        if not self.repeats:
+            self.repeats = True
+            if not any_of(self.name, KEY | LEAD):
                 self.different = None
-            else:
-                self.different.add(text)
-        if len(self.counts) < DISTINCT_COUNTED:
-            self.counts[text] = 1
-        self._read(text)
 
     def _read(self, text: str) -> None:
         self.storable = self.storable and text_problem(text) is None
@@ -90,6 +95,16 @@ class ColumnProfile:
     @property
     def is_key(self) -> bool:
         """Whether the column is filled in every row and differs in each."""
+        return not self.repeats and self.names_rows
+
+    @property
+    def is_nearly_key(self) -> bool:
+        """Whether the column would be a key but for a few rows that are there twice."""
+        return self.names_rows and len(self.different or ()) >= 0.9 * self.filled
+
+    @property
+    def names_rows(self) -> bool:
+        """Whether the column says in every row whom it is about."""
         return self.different is not None and self.filled > 1 and not self.blank and self.storable
 
     @property

@@ -23,7 +23,11 @@ from features.store.files.tables import Row
 _CHUNK = 5_000
 _END = LATEST - 1
 _HORIZONS = (7, 14, 30, 60, 90, 180, 365)
+_HORIZONS_IN_HISTORY = 4
+"""Cohorts whose horizon has passed must be left to learn from and to be judged by."""
 _CLOSED_NEEDED = 30
+_ROWS_OF_OTHERS = 50_000
+"""Rows of files that do not describe leads; the leads' file is read as far as the guess looked."""
 
 
 @dataclass(slots=True)
@@ -62,9 +66,12 @@ class Rehearsal:
         ]
         history = (max(self.opened.values()) - min(self.opened.values())) / DAY if spans else 0.0
         if len(spans) >= _CLOSED_NEEDED:
-            most = float(np.quantile(spans, 0.9))
-            horizon = next((days for days in _HORIZONS if days >= most), _HORIZONS[-1])
-            if history >= 2 * horizon:
+            half, most = np.quantile(spans, (0.5, 0.9)).tolist()
+            possible = [
+                days for days in _HORIZONS if half <= days <= history / _HORIZONS_IN_HISTORY
+            ]
+            if possible:
+                horizon = next((days for days in possible if days >= most), possible[-1])
                 return {"horizon_days": horizon, "cohorts": {"every_days": max(1, horizon // 3)}}
         hours = 24 if has_events else 0
         return {"horizon_days": None, "cohorts": {"after_opening_hours": hours}}
@@ -84,7 +91,7 @@ def rehearse(definition: Definition, files: Sequence[FileProfile]) -> Rehearsal:
         joined = [open_join(by_name[join.file].path, join, Format()) for join in source.join]
         reader = RowReader(definition, source, file.table, joined, _END)
         rows = (row for chunk in file.table.chunks(_CHUNK) for row in chunk.rows)
-        told = islice(rows, ROWS_READ)
+        told = islice(rows, ROWS_READ if source.opens_leads else _ROWS_OF_OTHERS)
         while part := list(islice(told, _CHUNK)):
             _listen(shown, definition, source, reader, part)
     return shown
@@ -112,9 +119,10 @@ def _listen(
 
 def _refused(one: Mapped, definition: Definition, reader: RowReader) -> set[str]:
     """The columns because of which the store would refuse what the mapping lets through."""
+    # The mapping judges rows that hold several facts itself.
     found = {
         reader.mapper.named_by_column(problem, fact, one.where).field
-        for fact in one.records
+        for fact in one.records[:1]
         for problem in record_problems(fact, definition, _END, one.where)
     }
     reasons = {"reason" for deal in one.deals if deal.reason and text_problem(deal.reason)}

@@ -21,6 +21,8 @@ from features.store.files.profiles import ColumnProfile, FileProfile
 _CONTAINED = 0.5
 """Share of a column's texts that must be keys elsewhere; the rest are typing errors and gaps."""
 
+_ENOUGH_SAID = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
@@ -59,7 +61,8 @@ def relate(files: Sequence[FileProfile]) -> Relations:
 def _likelihood(relations: Relations) -> tuple[int, int]:
     described = 3 * (outcome_column(relations.leads) is not None) + 3 * _opens(relations.leads)
     known = 2 * len(relations.children) + len(relations.lookups)
-    return described + known, relations.leads.rows
+    about = relations.leads.of_kind("category", "number", "boolean")
+    return described + known + min(len(about) // 2, _ENOUGH_SAID), relations.leads.rows
 
 
 def _opens(file: FileProfile) -> bool:
@@ -89,14 +92,19 @@ def _arranged(leads: FileProfile, files: Sequence[FileProfile]) -> Relations:
 
 
 def _lead_key(leads: FileProfile, others: Sequence[FileProfile]) -> str | None:
-    """The column that names each row once, by its name or because other files refer to it."""
+    """The column that names the leads, by its name or because other files refer to it.
+
+    It may repeat (several versions of a lead) where its name and another file both say so.
+    """
 
     def likelihood(column: ColumnProfile) -> int:
         referred = any(_column_within(other, column) for other in others)
         named = 2 * any_of(column.name, KEY) + any_of(column.name, LEAD)
+        if column.repeats:
+            return 2 + named if referred and named == 3 else 0
         return 5 * referred + named - (column.kind == "number" and not referred)
 
-    keys = [c for c in leads.columns.values() if c.is_key and c.kind in ("text", "number")]
+    keys = [c for c in leads.columns.values() if c.names_rows and c.kind != "date"]
     best = max(keys, key=likelihood, default=None)
     return best.name if best and likelihood(best) > 0 else None
 

@@ -44,10 +44,19 @@ def find_roles(draft: Draft, file: FileProfile, key: str | None) -> Roles:
         roles.source["owner"] = owner
     if name := first_named(_names(file.of_kind("text"), roles.taken), naming.NAME):
         roles.take("name", name)
+    _find_kind(file, roles)
     if outcome:
         roles.taken.add(outcome)
         roles.source["outcome"] = _outcome(draft, file, outcome, closed, roles)
     return roles
+
+
+def _find_kind(file: FileProfile, roles: Roles) -> None:
+    for column in file.of_kind("category"):
+        clients = [level for level in column.levels if level.casefold() in naming.CLIENTS]
+        if clients and any_of(column.name, naming.CLIENT):
+            roles.source["kind"] = {"column": column.name, "client": clients}
+            return
 
 
 def _names(columns: Iterable[ColumnProfile], taken: Iterable[str] = ()) -> list[str]:
@@ -63,12 +72,14 @@ def _find_opening(draft: Draft, file: FileProfile, roles: Roles, closed: str | N
     dates = [
         name
         for name in _names(file.of_kind("date"))
-        if name != closed and not any_of(name, naming.NOT_OPENING)
+        if name != closed and not any_of(name, naming.NOT_OPENING | naming.RECORDED)
     ]
     opened = first_named(dates, naming.OPENED, naming.OPENED_TOO) or next(iter(dates), None)
     if opened:
         draft.time = "dated"
         roles.take("opened_at", opened)
+        every = _names(file.of_kind("date"), roles.taken)
+        roles.take("recorded_at", first_named(every, naming.RECORDED))
         if file.columns[opened].blank:
             roles.source["skip_without"] = [opened]
             draft.warnings.append(

@@ -259,6 +259,38 @@ def test_deals_in_a_file_of_their_own_are_found(tmp_path: Path, sqlite_store: St
     assert count(sqlite_store, deals) == 40
 
 
+def test_several_versions_of_a_lead_and_ids_of_facts_are_recognised(
+    tmp_path: Path, sqlite_store: Store
+) -> None:
+    twice = [lead for lead in IDS for _ in range(2)]
+    versions = "lead_id,valid_from,recorded_at,kind,branch,size\n" + "".join(
+        f"{lead},2025-0{1 + i % 2}-01,2025-0{2 + i % 2}-01,"
+        f"{'client' if i % 5 else 'prospect'},a{i % 3},{i % 7}\n"
+        for i, lead in enumerate(twice)
+    )
+    log = "event_id,lead_id,event,at,recorded_at\n" + "".join(
+        f"E{i},{lead},visit,2025-03-0{1 + i % 9},2025-03-1{i % 9}\n" for i, lead in enumerate(twice)
+    )
+    log += log.splitlines()[-1] + "\n"
+    results = "deal_id,lead_id,outcome,closed_at,lost_reason\n" + "".join(
+        f"D{i},{lead},{'won' if i % 3 else 'lost'},2025-04-0{1 + i % 9},price\n"
+        for i, lead in enumerate(IDS)
+    )
+    guess = guessed(tmp_path, versions=versions, log=log, results=results)
+    first, second, third = guess.definition.sources
+    assert (first.file, first.lead, first.opened_at) == ("versions.csv", "lead_id", "valid_from")
+    assert first.recorded_at == "recorded_at"
+    assert first.kind is not None
+    assert first.kind.client == ("client",)
+    assert second.events is not None
+    assert (second.events.id, second.events.recorded_at) == ("event_id", "recorded_at")
+    assert third.outcome is not None
+    assert (third.outcome.id, third.outcome.at) == ("deal_id", "closed_at")
+    report = imported(sqlite_store, guess.definition, tmp_path)
+    assert (report.rejected, report.unchanged) == (0, 1)
+    assert (count(sqlite_store, leads), count(sqlite_store, events)) == (40, 80)
+
+
 def test_closing_events_are_the_outcome_where_no_column_is(tmp_path: Path) -> None:
     log = "case,activity,at\n"
     for i, lead in enumerate(IDS):
