@@ -26,7 +26,7 @@ def test_the_tree_in_the_module_lists_every_error_with_its_status() -> None:
         for words in map(str.split, lines)
         if words[:1] in (["├──"], ["└──"])
     }
-    assert listed == {kind.__name__: kind.status for kind in PropensityError.__subclasses__()}
+    assert listed == {kind.__name__: kind.status for kind in KINDS}
 
 
 def test_an_error_tells_its_message_its_problems_and_its_hint() -> None:
