@@ -301,8 +301,12 @@ class Definition(_Part):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 (hex) of everything that gives a feature or a promise its meaning."""
-        content = self.model_dump(mode="json", exclude={"sources"})
+        """SHA-256 (hex) of everything that gives a feature or a promise its meaning.
+
+        What is left at its default does not enter: a key that a later version adds must not make
+        another agreement of one that does not use it.
+        """
+        content = self.model_dump(mode="json", exclude={"sources"}, exclude_defaults=True)
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

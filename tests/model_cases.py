@@ -22,6 +22,7 @@ from training.dataset import Dataset
 from training.learn import learn
 from training.splits import grouped_lesson
 
+CONFIG = TrainConfig()
 CALIBRATORS = {
     "identity": Identity(),
     "offset": Offset(-0.4),
@@ -43,7 +44,7 @@ def simulated() -> Case:
 
 
 @cache
-def office() -> Case:
+def office(config: TrainConfig = CONFIG) -> Case:
     """A model learned with everything that the agreed definition has, rising numbers among it."""
     facts = FactsBuilder.of_records(agreed(), company()).build()
     queries = Queries.at(np.arange(LEADS), NOW)
@@ -53,8 +54,8 @@ def office() -> Case:
     odds = 2.5 * budget + 0.4 * size - 3.0
     y = (np.random.default_rng(3).random(LEADS) < 1 / (1 + np.exp(-odds))).astype(np.int64)
     dataset = Dataset(frame, np.arange(LEADS), y, np.where(y == 1, 0, 2), NOW)
-    lesson = grouped_lesson(np.arange(LEADS), np.arange(LEADS), TrainConfig())
-    return Case(learn(dataset, lesson, agreed(), TrainConfig()).model, facts, queries)
+    lesson = grouped_lesson(np.arange(LEADS), np.arange(LEADS), config)
+    return Case(learn(dataset, lesson, agreed(), config).model, facts, queries)
 
 
 @cache
