@@ -47,8 +47,11 @@ def no_model() -> Emptiness:
 
 def trouble(state: LiveState) -> list[Notice]:
     """What is wrong with the model or the definition in use."""
+    scores = (
+        "The last good model goes on scoring." if state.champion else "Nothing scores until then."
+    )
     told = (
-        (state.model_trouble, "The last good model goes on scoring."),
+        (state.model_trouble, scores),
         (state.definition_trouble, "The last good definition goes on being used."),
     )
     return [
