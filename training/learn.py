@@ -75,7 +75,8 @@ def learn(
     everything = lesson.everything
     catalog = build_catalog(definition)
     encoder = _encoder(dataset.take(everything.rows), catalog, config)
-    specs = tuple(spec for spec in catalog if spec.name in set(encoder.names))
+    by_name = {spec.name: spec for spec in catalog}
+    specs = tuple(by_name[name] for name in encoder.names)
     rows = _encoded(dataset, encoder)
     held = np.concatenate([fold.calibrate.rows for fold in lesson.folds])
     weight = np.concatenate([fold.calibrate.weight for fold in lesson.folds])
