@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from features.catalog import column_kinds
+from features.errors import InputError
 from features.frames import FeatureFrame
 from models.bundle import read_bundle
 from models.propensity import PropensityModel
@@ -27,6 +28,12 @@ class BundlePyfunc:
     ) -> pd.DataFrame:
         """Raw scores (log-odds) and probabilities, one row a row of the input."""
         del params  # MLflow hands it over; there is nothing to choose here.
+        if missing := [name for name in self.model.encoder.names if name not in model_input]:
+            raise InputError(
+                f"the frame lacks {len(missing)} columns that the model reads: "
+                f"{', '.join(missing[:5])}",
+                hint="Columns are those of the feature catalogue; empty where nothing is known.",
+            )
         rows = [
             {name: _cell(value) for name, value in record.items()}
             for record in model_input.to_dict("records")

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 MODEL_NAME = "propensity"
@@ -42,8 +41,11 @@ def _quiet() -> Iterator[None]:
         warnings.simplefilter("ignore")
         try:
             yield
-        except (MlflowException, OSError) as error:
-            raise TrackingError(str(error).splitlines()[0]) from error
+        except Exception as error:
+            # Whatever the catalogue raises – its database's errors are not its own kind –, a model
+            # that was trained must not be lost for it.
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise TrackingError(said[0][:300]) from error
 
 
 def log_run(
