@@ -1,8 +1,10 @@
 """Which map from raw score to probability do these outcomes pay for?
 
 Rule: do no harm. A calibrator is kept over a simpler one only when the log loss it saves on leads
-it was not fitted on has an interval that leaves out 0. How many candidates may try is decided by
-the number of winning (or, when fewer, losing) leads, the ladder of `RUNGS`.
+it was not fitted on has an interval that leaves out 0. Only the offset, from `LEVEL_FROM` leads on,
+needs no more than to save anything: a level that moved is what drift does first, and one number is
+cheap to be wrong about (docs/decisions/0013). How many candidates may try is decided by the number
+of winning (or, when fewer, losing) leads, the ladder of `RUNGS`.
 
 The ladder comes from simulation with a perfectly calibrated model and 35 wins in 200 leads: the
 log loss that each calibrator adds, times 1e-4, was 27 for an offset, 66 Platt, 91 beta and 344
@@ -35,6 +37,9 @@ from training.intervals import (
 RUNGS: tuple[tuple[int, str], ...] = ((0, "offset"), (30, "platt"), (90, "beta"), (900, "isotonic"))
 """From this many winning (or losing) leads on, this calibrator may try; identity always may."""
 
+LEVEL_FROM = 30
+"""From this many winning (or losing) leads on, an offset is kept when it saves anything at all."""
+
 _FOLDS = 10
 
 
@@ -47,7 +52,7 @@ class Candidate:
         log_loss: on leads it was not fitted on, in nats.
         against: the simpler calibrator it had to beat; empty for the identity.
         gain: log loss saved against that one, with its interval clustered by lead.
-        kept: whether the interval leaves out 0.
+        kept: whether the interval leaves out 0; for the offset, whether anything was saved.
     """
 
     name: str
@@ -125,7 +130,7 @@ def _mean(loss: Floats, rows: _Rows) -> float:
     return float(np.average(loss, weights=rows.weights))
 
 
-def _compete(names: list[str], rows: _Rows, seed: int) -> tuple[Candidate, ...]:
+def _compete(names: list[str], rows: _Rows, rarer: int, seed: int) -> tuple[Candidate, ...]:
     """Climb the ladder: each candidate has to beat the best one kept so far."""
     folds = _folds(rows.codes, seed)
     best, best_loss = "identity", log_loss_rows(Identity().apply(rows.raw), rows.won)
@@ -133,7 +138,8 @@ def _compete(names: list[str], rows: _Rows, seed: int) -> tuple[Candidate, ...]:
     for name in names:
         loss = _out_of_fold(FITTERS[name], rows, folds)
         gain = _gain(best_loss, loss, rows)
-        kept = gain.lower > 0
+        is_level = name == "offset" and rarer >= LEVEL_FROM
+        kept = (gain.estimate if is_level else gain.lower) > 0
         table.append(Candidate(name, _mean(loss, rows), best, gain, kept))
         if kept:
             best, best_loss = name, loss
@@ -193,7 +199,7 @@ def fit_calibrator(
     losing = len(np.unique(rows.codes[won == 0]))
     rarer = min(winning, losing)
     names = [name for fewest, name in RUNGS if rarer >= max(fewest, 1)]
-    table = _compete(names, rows, seed)
+    table = _compete(names, rows, rarer, seed)
     name = [candidate.name for candidate in table if candidate.kept][-1]
     return CalibrationFit(
         calibrator=FITTERS[name](rows.raw, won, rows.weights),

@@ -65,10 +65,25 @@ def test_isotonic_is_worth_it_only_with_very_many_outcomes() -> None:
 
 
 @pytest.mark.parametrize("n", [60, 200, 1000])
-def test_a_perfect_model_is_left_alone(n: int) -> None:
-    # One-sided 2.5 % per candidate and at most three of them: above 10 % of 40 runs is 3 sigma.
-    kept = [fit_calibrator(*leads(seed, n), seed=seed).name for seed in range(40)]
-    assert kept.count("identity") >= 36
+def test_a_perfect_model_is_bent_by_nothing_and_shifted_at_most_a_little(n: int) -> None:
+    # Bending: one-sided 2.5 % per candidate, at most two of them: above 10 % of 40 runs is 3 sigma.
+    # Shifting by chance: a quarter of the runs was measured, at no more than 10e-4 nats on average.
+    fits = [fit_calibrator(*leads(seed, n), seed=seed) for seed in range(40)]
+    kept = [fit.name for fit in fits]
+    assert kept.count("identity") + kept.count("offset") >= 36
+    assert kept.count("identity") >= 20
+    assert np.mean([excess(fit.calibrator, "right") for fit in fits]) < 30e-4
+
+
+def test_a_level_that_moved_is_followed_before_it_is_beyond_doubt() -> None:
+    # 1,000 leads, odds × 0.74: an interval that leaves out 0 comes in 13 % of the runs.
+    kept = []
+    for seed in range(30):
+        raw, _ = leads(seed, 1000)
+        rng = np.random.default_rng(1000 + seed)
+        won = (rng.random(1000) < sigmoid(raw - 0.3)).astype(float)
+        kept.append(fit_calibrator(raw, won, seed=seed).name)
+    assert kept.count("identity") <= 6
 
 
 @pytest.mark.parametrize(
@@ -83,12 +98,12 @@ def test_the_right_repair_is_found_when_outcomes_abound(truth: str, allowed: set
     assert excess(fit.calibrator, truth) < excess(Identity(), truth) / 5
 
 
-def test_harm_is_never_done_on_average() -> None:
+def test_harm_on_average_is_at_most_that_of_a_needless_shift() -> None:
     for truth in ("right", "too sure", "level", "bent"):
         for n in (80, 400):
             fits = [fit_calibrator(*leads(s, n, truth), seed=s).calibrator for s in range(30)]
             after = np.mean([excess(fit, truth) for fit in fits])
-            assert after <= excess(Identity(), truth) + 5e-4
+            assert after <= excess(Identity(), truth) + 20e-4
 
 
 @pytest.mark.parametrize(
