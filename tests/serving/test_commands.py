@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import structlog
 from models_made import CLOSED, LEADS, promote, put_bundle
 from typer.testing import CliRunner, Result
 
@@ -41,6 +43,16 @@ A-3,2026-02-03,anna,Software,Köln,
 """
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """Commands settle for a whole process how it logs; here other tests follow."""
+    root, ours = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.configure(**ours)
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture
