@@ -96,6 +96,8 @@ def log_run(
 def mirror_aliases(uri: str, champion: str, previous: str | None) -> None:
     """Point the aliases `champion` and `previous` at the versions with these digests.
 
+    An alias whose model MLflow does not know, or that is no more, is taken away.
+
     Raises:
         TrackingError: MLflow could not be reached or refused.
     """
@@ -107,6 +109,8 @@ def mirror_aliases(uri: str, champion: str, previous: str | None) -> None:
         for alias, digest in (("champion", champion), ("previous", previous)):
             if digest in by_digest:
                 client.set_registered_model_alias(MODEL_NAME, alias, by_digest[digest])
+            elif versions:
+                client.delete_registered_model_alias(MODEL_NAME, alias)
 
 
 def load_from_mlflow(uri: str, alias: str = "champion") -> Any:
