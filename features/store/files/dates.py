@@ -49,11 +49,14 @@ def instant(text: str, day_first: bool = False, zone: tzinfo = UTC) -> int:
     Raises:
         ValueError: it is no date or time.
     """
-    if text.isdigit() and text.isascii():
+    if text[4:5] == "-":
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            moment = _moment(text, day_first)
+    elif text.isdigit() and text.isascii():
         return _digits(text, zone)
-    try:
-        moment = datetime.fromisoformat(text) if text[4:5] == "-" else _moment(text, day_first)
-    except ValueError:
+    else:
         moment = _moment(text, day_first)
     return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=zone))
 

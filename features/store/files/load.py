@@ -7,7 +7,9 @@ definition) stops the import before its first row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -191,8 +193,9 @@ class _Loading:
         report = self.report
         with Rejects(rejects, self._table.columns) as rejected:
             for chunk in self._table.chunks(chunk_rows):
-                mapped = self._reader(chunk.rows)
-                self._write(mapped)
+                with _not_collecting():
+                    mapped = self._reader(chunk.rows)
+                    self._write(mapped)
                 every: list[Mapped | BadRow] = [*chunk.bad, *mapped]
                 for one in sorted(every, key=lambda item: item.row.number):
                     self._tell(one, rejected)
@@ -244,6 +247,18 @@ class _Loading:
             report.skipped += not one.records and not one.deals
             if one.left_open is not None:
                 report.note_open(one.left_open)
+
+
+@contextmanager
+def _not_collecting() -> Iterator[None]:
+    """Let no cycles be looked for: rows and facts have none, and looking took 29 % of an import."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _prepared(opened: _Opened, wanted: tuple[list[str], list[str]]) -> tuple[Styles, list[Lookup]]:

@@ -76,7 +76,7 @@ class RowMapper:
         """The facts of a row, or its problems, or neither where it is to be skipped."""
         into = Mapped(row, f"{self._where} {row.line}")
         opened = self._opened_at(into) if self._source.opens_leads else None
-        if not any(row.cells) or any(cell.text(row) is None for cell in self._skip):
+        if not any(row.cells) or (self._skip and self._lacks_something(row)):
             into.problems.clear()
             into.skipped = True
             return into
@@ -96,6 +96,9 @@ class RowMapper:
         if isinstance(fact, Answer) and problem.field == "answer":
             column = self._source.answers.get(fact.question, column)
         return replace(problem, where=where, field=column)
+
+    def _lacks_something(self, row: Row) -> bool:
+        return any(cell.text(row) is None for cell in self._skip)
 
     def _opened_at(self, into: Mapped) -> int | None:
         if self._opened is None:
