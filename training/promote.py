@@ -222,8 +222,7 @@ def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed:
     challenger, champion = workspace.registry.load(digest), workspace.registry.load(present)
     unseen = unseen_rows(workspace, challenger, champion)
     if unseen is None:
-        reason = "undecided: there are no matured rows that neither model has learned from"
-        return Verdict("undecided", reason, {})
+        return Verdict("undecided", f"undecided: {_why_nothing_compares(challenger, champion)}", {})
     rows = unseen.dataset
     verdict = compare(
         challenger.score(rows.frame).probability,
@@ -235,6 +234,20 @@ def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed:
     )
     evidence = {**verdict.evidence, "from": iso(int(rows.as_of.min()))}
     return Verdict(verdict.decision, verdict.reason, evidence)
+
+
+def _why_nothing_compares(challenger: PropensityModel, champion: PropensityModel) -> str:
+    if challenger.definition.hash != champion.definition.hash:
+        return (
+            "the two were learned with different lead definitions and share no rows to be compared "
+            "on; a person has to decide, with --force and the reason"
+        )
+    if None in (challenger.about["judged"]["bounds"], champion.about["judged"]["bounds"]):
+        return (
+            "without dates each has learned from all rows, so none is left to compare them on; a "
+            "person has to decide, with --force and the reason"
+        )
+    return "there are no matured rows that neither model has learned from"
 
 
 def unseen_rows(workspace: Workspace, *models: PropensityModel) -> Unseen | None:
