@@ -60,6 +60,6 @@ FROM runtime AS serve
 COPY --from=build-serve /opt/propensity /opt/propensity
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('PROPENSITY_PORT', '8000') + '/v2/health/ready', timeout=4)"]
+    CMD ["python", "-P", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('PROPENSITY_PORT', '8000') + '/v2/health/ready', timeout=4)"]
 ENTRYPOINT ["propensity"]
 CMD ["serve"]

@@ -149,6 +149,8 @@ def _step(number: str, words: str) -> None:
 
 def main() -> None:
     """Run the command line."""
+    # Leads are people: what is written is for its owner alone.
+    os.umask(0o077)
     try:
         app()
     except PropensityError as error:

@@ -195,7 +195,7 @@ def _place(contents: Mapping[str, bytes], root: Path, digest: str) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        beside.chmod(0o755)
+        beside.chmod(0o750)
         _flush_directory(beside)
         try:
             beside.rename(root / digest)

@@ -35,7 +35,8 @@ def try_bundle(root: Path, digest: str) -> None:
     Raises:
         BundleError: it did not load, crashed, took too long, or scored otherwise than recorded.
     """
-    command = [sys.executable, "-c", _TRIAL, str(root), digest]
+    # -P: a file named like a module, in the directory one happens to be in, is not run.
+    command = [sys.executable, "-P", "-c", _TRIAL, str(root), digest]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and module
             command, capture_output=True, timeout=PATIENCE_SECONDS, check=False

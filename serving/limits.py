@@ -26,6 +26,13 @@ from serving.settings import Settings
 BULK = ("/v1/scores/batch", "/v1/answers", "/v1/events", "/v1/stages", "/v1/deals")
 """Addresses that take many rows at once."""
 
+FORMS = ("/sign-in", "/sign-out")
+"""Addresses that take a small form."""
+
+_LONGEST_FORM = 16 * 1024
+_LONGEST_HEADERS = 32 * 1024
+_LONGEST_COOKIE = 4 * 1024
+
 _LONGEST_INTEGER = 18
 """Digits of the longest integer; longer ones are no counts, and none of ours could hold them."""
 
@@ -48,9 +55,11 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         settings = self._settings
-        is_bulk = scope["path"] in BULK
-        most = settings.max_bulk_bytes if is_bulk else settings.max_body_bytes
+        most = _most_bytes(scope["path"], settings)
         body = _Counted(receive, send, most, settings.body_seconds)
+        if refusal := _headers_refused(scope):
+            await body.refuse(*refusal, scope)
+            return
         if _announced(scope) > most:
             await body.refuse(413, "too-large", f"the body is longer than {most} bytes", scope)
             return
@@ -58,6 +67,30 @@ class BodyLimit:
             await self._app(scope, body.receive, body.send)
         if body.refusal is not None and not body.has_answered:
             await body.refuse(*body.refusal, scope)
+
+
+def _most_bytes(path: str, settings: Settings) -> int:
+    if path in FORMS:
+        return _LONGEST_FORM
+    return settings.max_bulk_bytes if path in BULK else settings.max_body_bytes
+
+
+def _headers_refused(scope: Scope) -> tuple[int, str, str] | None:
+    """Why a request is refused for its headers alone, before anything reads them.
+
+    Python's cookie parser needs quadratic time before 3.11.10, 3.12.6 and 3.13 (CVE-2024-7592), and a
+    multipart form may name a charset whose decoder does: both would hold up everybody else.
+    """
+    headers = scope["headers"]
+    if sum(len(name) + len(value) for name, value in headers) > _LONGEST_HEADERS:
+        return 431, "too-large", f"the headers are longer than {_LONGEST_HEADERS} bytes"
+    if sum(len(value) for name, value in headers if name == b"cookie") > _LONGEST_COOKIE:
+        return 431, "too-large", f"the cookies are longer than {_LONGEST_COOKIE} bytes"
+    if any(
+        n == b"content-type" and v.lstrip().lower().startswith(b"multipart") for n, v in headers
+    ):
+        return 415, "input", "multipart bodies are not taken; send JSON or a plain form"
+    return None
 
 
 class _RefusedError(Exception):

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from features.clock import Instants
 from features.definition import Definition
-from features.errors import Problem, shown
+from features.errors import ConflictError, Problem, shown
 from features.facts import StageChange
 from features.quality import LONGEST_SOURCE, instant_problem, is_finite, shown_instant, text_problem
 from features.store.ingest import (
@@ -125,7 +125,11 @@ def record_deals(
     insert_ignoring(connection, deals, fresh)
     changes = [change for known in revisions.values() for change in _closings(known)]
     report = ingest(connection, changes, definition, now)
-    assert not report.problems, "what closes a lead is checked before the deal is written"
+    if report.problems:
+        raise ConflictError(
+            "a stage change that a deal of these writes is there already with other content",
+            hint="External ids that begin with `deal:` are ours; send the stage under another one.",
+        )
     return IngestReport(added=len(fresh), unchanged=len(good) - len(fresh), problems=problems)
 
 

@@ -106,10 +106,11 @@ def put_lead(
             report = IngestReport(unchanged=1)
         else:
             report = ingest(connection, [version], parts.live.agreed, now)
-    parts.metrics.count_facts("leads", report.added, report.unchanged, len(report.problems))
-    if report.problems:
-        problems = [replace(p, where="the lead") for p in problems_by_row(report.problems)]
-        raise InputError("the lead breaks the rules", problems=problems)
+        parts.metrics.count_facts("leads", report.added, report.unchanged, len(report.problems))
+        if report.problems:
+            # Inside the transaction: a lead that is refused must not be there without a version.
+            problems = [replace(p, where="the lead") for p in problems_by_row(report.problems)]
+            raise InputError("the lead breaks the rules", problems=problems)
     result = next(iter(_rescore(parts, [lead], now, request_id)), None)
     return JSONResponse(
         {
