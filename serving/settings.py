@@ -48,7 +48,7 @@ class Settings(BaseSettings):
         default=1.0, gt=0, description="How often to look whether another model was promoted."
     )
     queue_refresh_minutes: float = Field(
-        default=60.0,
+        default=720.0,
         gt=0,
         description="Oldest age of a score in the queue before all are scored anew.",
     )
