@@ -1,4 +1,4 @@
-"""Do intervals hold the truth as often as they claim, where leads come several times and weigh differently?
+"""Do intervals hold the truth as often as they claim, where leads come often and weigh differently?
 
 300 worlds of 500 leads with one to four rows each; the rows of a lead share their luck, as adjacent
 cohorts of one lead do. An honest 95 % covers 285 of 300 worlds, standard deviation 3.8; allowed are
@@ -111,11 +111,11 @@ def test_the_debiased_error_of_a_perfect_model_is_nothing_on_average() -> None:
 
 
 def test_the_difference_of_two_models_is_covered() -> None:
-    """Two models wrong by as much to either side: the mean difference over all worlds is the truth."""
+    """Two models wrong by as much to either side: the mean difference over all worlds is nothing."""
     found = []
-    for seed, w in enumerate(worlds()):
+    for seed, w in enumerate(worlds()[:80]):
         rng = np.random.default_rng(20_000 + seed)
         one, other = (expit(w.raw + rng.normal(0, 0.4, LEADS)[w.lead]) for _ in range(2))
         found.append(paired_log_loss_difference(one, other, w.y, w.lead, seed=0, weights=w.weight))
     hits = [difference.lower <= 0 <= difference.upper for difference in found]
-    assert np.mean(hits) > LOWEST
+    assert np.mean(hits) > 0.95 - 4 * (0.95 * 0.05 / len(hits)) ** 0.5

@@ -1,7 +1,8 @@
 """Which way of counting wins reads the truth? Whole cohorts that matured; no short cut does.
 
 The target is P(won within the horizon | not closed off merit) of the simulated company, known exactly.
-Bounds are four standard errors clustered by lead (two-sided, one in 16,000); the company is drawn once.
+What is right lies within four standard errors clustered by lead (two-sided, one in 16,000), what is
+wrong at least two beyond; the company is drawn once.
 On eight companies of 6,000 leads the ratios to the truth were 1.004 ± .013 for whole cohorts, 1.72 ± .02
 for leads that closed, .67 ± .01 for open leads taken as lost in cohorts still open, and 1.19 ± .01 for
 rows weighted to make a lead count once.
@@ -81,7 +82,7 @@ def test_matured_rows_read_it_in_every_quarter_too() -> None:
 def test_counting_only_leads_that_closed_reads_far_too_much() -> None:
     closed = np.flatnonzero(np.isin(known().dataset.reason, (WON, LOST)))
     mean, error = gap(known().dataset.y, closed)
-    assert mean > 10 * error
+    assert mean > 6 * error
     assert known().dataset.y[closed].mean() > 1.5 * known().truth[closed].mean()
 
 
@@ -89,7 +90,7 @@ def test_taking_open_leads_as_lost_reads_too_little_of_cohorts_still_open() -> N
     dataset = known().dataset
     young = np.flatnonzero(dataset.reason == IMMATURE)
     mean, error = gap(known().won_by_now.astype(float), young)
-    assert mean < -4 * error
+    assert mean < -2 * error
 
 
 def test_early_wins_of_open_cohorts_with_their_losses_read_too_much() -> None:
@@ -98,7 +99,7 @@ def test_early_wins_of_open_cohorts_with_their_losses_read_too_much() -> None:
     leads = known().won_by_now & (dataset.reason == IMMATURE)
     rows = np.flatnonzero((dataset.y >= 0) | leads)
     mean, error = gap(known().won_by_now.astype(float), rows)
-    assert mean > 4 * error
+    assert mean > 2 * error
 
 
 def test_making_a_lead_count_once_lets_the_weight_know_the_outcome() -> None:
@@ -106,7 +107,7 @@ def test_making_a_lead_count_once_lets_the_weight_know_the_outcome() -> None:
     rows = np.flatnonzero(dataset.y >= 0)
     _, lead, count = np.unique(dataset.lead[rows], return_inverse=True, return_counts=True)
     mean, error = gap(dataset.y, rows, 1.0 / count[lead.reshape(-1)])
-    assert mean > 4 * error
+    assert mean > 2 * error
 
 
 def test_junk_is_a_reason_of_its_own_and_not_a_loss() -> None:
