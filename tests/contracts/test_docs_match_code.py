@@ -242,6 +242,11 @@ def test_the_limits_shown_are_the_defaults() -> None:
         assert words in shown, words
 
 
+def test_how_often_the_queue_is_renewed_is_the_default() -> None:
+    hours = Settings().queue_refresh_minutes / 60
+    assert f"renewed every {hours:g} hours" in text_of(DOCS / "api.md")
+
+
 # Names
 
 

@@ -27,7 +27,7 @@ WAIT = """
 propensity serve & SERVER=$!
 trap 'kill $SERVER; wait $SERVER || true' EXIT
 for _ in $(seq 600); do
-  curl -s -H "X-API-Key: $(cat my-crm.key)" '{address}/v1/queue?limit=1' > queue.json || true
+  curl -s -H "X-API-Key: $(cat var/my-crm.key)" '{address}/v1/queue?limit=1' > queue.json || true
   grep -q '"rank":1' queue.json && break
   kill -0 $SERVER
   sleep 0.5
