@@ -1,0 +1,154 @@
+"""Runs jobs of the project in forked children that die where they are told to.
+
+A process of its own, because a child forked from one whose OpenMP has run may wait for its threads for
+ever; and one process for all jobs, because importing everything takes longer than any of them.
+
+Reads a JSON list of orders a line, performed at once: `job`, `home`, and optionally where to die: `call`
+(a dotted name), `when` (before or after it), `nth`; or `seconds` after which it is killed from outside.
+Answers with a list: `exit` (negative: the signal), `seconds` it took, and what the job said.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+# A tracking server that is not there is asked once and not again: these jobs are many.
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from features.store.files.load import load
+from models.workspace import Workspace
+from training.config import TrainConfig
+from training.promote import promote, roll_back
+from training.recalibrate import recalibrate
+from training.run import train
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import training.tracking  # noqa: F401
+
+QUICK = TrainConfig(leaves=(2,), most_trees=20)
+
+
+def workspace_of(order: dict[str, Any]) -> Workspace:
+    return Workspace.of(
+        {"PROPENSITY_DATA_DIR": order["home"], "PROPENSITY_MLFLOW": order.get("mlflow", "")}
+    )
+
+
+def run_import(order: dict[str, Any]) -> str:
+    workspace = workspace_of(order)
+    home = Path(order["home"])
+    report = load(
+        workspace.store,
+        workspace.definition(),
+        now=order["now"],
+        rejects=home / "rejects",
+        directory=home,
+        chunk_rows=40,
+    )
+    return json.dumps([file.added for file in report.files])
+
+
+def run_train(order: dict[str, Any]) -> str:
+    return train(workspace_of(order), QUICK, now=order["now"]).digest
+
+
+def run_promote(order: dict[str, Any]) -> str:
+    workspace = workspace_of(order)
+    return promote(workspace, order["digest"], now=order["now"], by="t", force="a test").decision
+
+
+def run_roll_back(order: dict[str, Any]) -> str:
+    workspace = workspace_of(order)
+    return roll_back(workspace, now=order["now"], by="t", reason="a", on_warning=lambda _: None)
+
+
+def run_recalibrate(order: dict[str, Any]) -> str:
+    return recalibrate(workspace_of(order), now=order["now"], by="t").digest
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "import": run_import,
+    "train": run_train,
+    "promote": run_promote,
+    "roll back": run_roll_back,
+    "recalibrate": run_recalibrate,
+}
+
+
+def die_at(call: str, when: str, nth: int) -> None:
+    """Make the nth call of a function the last thing this process does, or not even that."""
+    module_name, _, name = call.rpartition(".")
+    module = importlib.import_module(module_name)
+    function, calls = getattr(module, name), 0
+
+    @wraps(function)
+    def deadly(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == nth and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*arguments, **named)
+        if calls == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(module, name, deadly)
+
+
+def in_child(order: dict[str, Any], answer: int) -> None:
+    code = 1
+    try:
+        if "call" in order:
+            die_at(order["call"], order["when"], order.get("nth", 1))
+        said = JOBS[order["job"]](order)
+        code = 0
+    except BaseException as error:
+        said = f"{type(error).__name__}: {error}"
+    os.write(answer, said.encode()[:4_000])
+    os._exit(code)
+
+
+def start(order: dict[str, Any]) -> tuple[int, int]:
+    """The child that performs an order, and where its answer is read."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()  # with whatever it starts, it is killed as a group
+        os.close(reading)
+        in_child(order, writing)
+    os.close(writing)
+    return child, reading
+
+
+def perform(orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All orders at once; the time to be killed after counts from the start."""
+    started = time.monotonic()
+    children = [start(order) for order in orders]
+    for order, (child, _) in zip(orders, children, strict=True):
+        if "seconds" in order:
+            time.sleep(max(0.0, started + order["seconds"] - time.monotonic()))
+            os.killpg(child, signal.SIGKILL)
+    answers = []
+    for child, reading in children:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with os.fdopen(reading) as said:
+            took = time.monotonic() - started
+            answers.append({"exit": code, "said": said.read(), "seconds": took})
+    return answers
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(perform(json.loads(line))), flush=True)
