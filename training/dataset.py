@@ -21,7 +21,7 @@ from features.frames import Category, FeatureFrame, concatenate
 from features.pipeline import compute_features
 from features.store.engine import Store
 from features.store.history import count_leads, iter_facts
-from features.store.outcomes import load_outcomes
+from features.store.outcomes import load_outcomes, newest_deal
 from training.cohorts import cohort_queries
 from training.labels import REASONS, label
 
@@ -132,6 +132,25 @@ def build_dataset(
     frames, *columns = zip(*parts, strict=True)
     lead, y, reason = (np.concatenate(column) for column in columns)
     return Dataset(concatenate(frames), lead, y, reason, cutoff)
+
+
+def newest_cutoff(store: Store) -> int:
+    """The instant just after the newest deal was recorded: what closed later is not known.
+
+    Not the wall clock, and not the newest fact of any sort: events that go on after the deals have
+    stopped coming in would turn silence into losses.
+
+    Raises:
+        NotEnoughEvidenceError: the store holds no deals.
+    """
+    with store.read() as connection:
+        newest = newest_deal(connection)
+    if newest is None:
+        raise NotEnoughEvidenceError(
+            "the store holds no closed deals yet",
+            hint="`propensity import` brings facts and deals in.",
+        )
+    return newest + 1
 
 
 def known_outcomes(dataset: Dataset) -> Dataset:

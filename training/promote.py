@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from features.clock import iso
 from features.definition import Definition
-from features.errors import NotEnoughEvidenceError, NotFoundError
-from features.store.history import newest_fact
+from features.errors import NotFoundError
 from features.store.promotions import DecisionRecord
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.config import TrainConfig
-from training.dataset import Dataset, build_dataset, known_outcomes
+from training.dataset import Dataset, build_dataset, known_outcomes, newest_cutoff
 from training.metrics import outcomes_needed, paired_log_loss_difference
 from training.splits import Bounds, pieces
 
@@ -300,19 +299,14 @@ def calibrated_through(model: PropensityModel) -> int:
 
 
 def matured_rows(workspace: Workspace, definition: Definition) -> Dataset:
-    """All rows whose outcome is known by the newest fact there is.
+    """All rows whose outcome is known by the newest deal there is.
 
     Raises:
-        NotEnoughEvidenceError: there are no facts, or no row has matured.
+        NotEnoughEvidenceError: there are no deals, or no row has matured.
     """
-    with workspace.store.read() as connection:
-        newest = newest_fact(connection)
-    if newest is None:
-        raise NotEnoughEvidenceError(
-            "there are no facts yet", hint="`propensity import` brings them in."
-        )
+    cutoff = newest_cutoff(workspace.store)
     config = TrainConfig()
     dataset = build_dataset(
-        workspace.store, definition, newest + 1, most_leads=config.most_leads, seed=config.seed
+        workspace.store, definition, cutoff, most_leads=config.most_leads, seed=config.seed
     )
     return known_outcomes(dataset)

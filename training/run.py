@@ -19,16 +19,19 @@ import numpy as np
 
 from features.clock import iso
 from features.definition import Definition
-from features.errors import NotEnoughEvidenceError
 from features.pipeline import build_catalog
-from features.store.engine import Store
-from features.store.history import newest_fact
 from models.bundle import write_bundle
 from models.card import model_card
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.config import TrainConfig
-from training.dataset import Dataset, Progress, build_dataset, known_outcomes
+from training.dataset import (
+    Dataset,
+    Progress,
+    build_dataset,
+    known_outcomes,
+    newest_cutoff,
+)
 from training.fit import calendar_columns
 from training.judge import Judged, judge
 from training.leakage import probe_leakage, refuse_leakage
@@ -135,24 +138,6 @@ def _dataset(
         seed=config.seed,
         progress=watching.rows,
     )
-
-
-def newest_cutoff(store: Store) -> int:
-    """The instant just after the newest fact: what happened later is not known.
-
-    A lead that is still open in the last fact has not lost; with the wall clock as cutoff it would
-    seem so in every history that ended a while ago.
-
-    Raises:
-        NotEnoughEvidenceError: the store holds no facts.
-    """
-    with store.read() as connection:
-        newest = newest_fact(connection)
-    if newest is None:
-        raise NotEnoughEvidenceError(
-            "the store holds no facts yet", hint="`propensity import` brings them in."
-        )
-    return newest + 1
 
 
 def _from_all(matured: Dataset, definition: Definition, config: TrainConfig) -> Learned:

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     exists,
+    func,
     select,
     tuple_,
 )
@@ -164,6 +165,12 @@ def load_outcomes(connection: Connection, lead_ids: Sequence[str], before: int) 
         if row.lead in position
     ]
     return _columns(sorted(rows, key=lambda row: row[:4]))
+
+
+def newest_deal(connection: Connection) -> int | None:
+    """When the last deal was recorded; None when there are none."""
+    newest = connection.execute(select(func.max(deals.c.recorded_at))).scalar()
+    return None if newest is None else int(newest)
 
 
 def _columns(rows: list[tuple[int, int, int, int, float]]) -> Deals:

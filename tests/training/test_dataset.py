@@ -24,14 +24,14 @@ from strategies import FAR, LEADS, histories
 from features.clock import DAY
 from features.definition import parse_definition
 from features.errors import NotEnoughEvidenceError
-from features.facts import LeadVersion, Record, StageChange
+from features.facts import Event, LeadVersion, Record, StageChange
 from features.store.engine import Store
 from features.store.history import iter_facts
 from features.store.ingest import ingest, set_do_not_score
 from features.store.outcomes import ENDINGS, Deal, record_deals
 from features.store.tables import leads, stages
 from training import dataset as module
-from training.dataset import Dataset, build_dataset, draw
+from training.dataset import Dataset, build_dataset, draw, newest_cutoff
 from training.labels import REASONS
 
 DEFINITION = agreed()
@@ -266,3 +266,24 @@ def test_a_definition_with_another_horizon_gives_other_labels_on_the_same_rows(
     found = build_dataset(sqlite_store, longer, NOW, most_leads=9, seed=0)
     assert found.as_of.tolist() == built(sqlite_store).as_of.tolist()
     assert (found.y >= 0).sum() == 2, "those 144.5 and 174.5 days ago"
+
+
+def test_events_that_go_on_after_the_deals_move_no_horizon(sqlite_store: Store) -> None:
+    """What closed after the last deal came in is not known: silence is not a loss."""
+    definition = agreed()
+    old, new = NOW - 400 * DAY, NOW - DAY
+    with sqlite_store.write() as connection:
+        records = [
+            LeadVersion(lead="a", occurred_at=old, recorded_at=old),
+            Event(
+                lead="a", kind=definition.engagement.kinds[0].name, occurred_at=new, recorded_at=new
+            ),
+        ]
+        ingest(connection, records, definition, NOW)
+    with pytest.raises(NotEnoughEvidenceError, match="no closed deals"):
+        newest_cutoff(sqlite_store)
+    closed = old + 10 * DAY
+    with sqlite_store.write() as connection:
+        deal = Deal(lead="a", ending="won", occurred_at=closed, recorded_at=closed)
+        record_deals(connection, [deal], definition, NOW)
+    assert newest_cutoff(sqlite_store) == closed + 1
