@@ -191,7 +191,7 @@ QUICK = TrainConfig(leaves=(2,), most_trees=30, folds=3)
 
 
 def test_an_empty_store_says_how_to_fill_it(bare: Workspace) -> None:
-    with pytest.raises(NotEnoughEvidenceError, match="no facts yet") as caught:
+    with pytest.raises(NotEnoughEvidenceError, match="no closed deals") as caught:
         train(bare, QUICK, now=END)
     assert "propensity import" in caught.value.hint
 
@@ -201,7 +201,7 @@ def test_leads_of_whom_none_has_closed_are_too_few(bare: Workspace) -> None:
         lead = LeadVersion(lead="ada", occurred_at=0, recorded_at=0)
         later = LeadVersion(lead="bo", occurred_at=9, recorded_at=9)
         ingest(connection, [lead, later], bare.definition(), END)
-    with pytest.raises(NotEnoughEvidenceError, match="1 × not closed yet"):
+    with pytest.raises(NotEnoughEvidenceError, match="no closed deals"):
         train(bare, QUICK, now=END)
     assert not bare.bundles.exists()
 
