@@ -21,6 +21,8 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
+from quiet_mlflow import tracking
+
 from features.clock import to_instant
 from features.store.files.load import load
 from features.store.migrate import upgrade
@@ -142,7 +144,5 @@ def migrate_mlflow(path: Path) -> None:
     """An empty MLflow store; making one takes its migrations many seconds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from training import tracking
-
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         tracking.MlflowClient(f"sqlite:///{path}").search_experiments()

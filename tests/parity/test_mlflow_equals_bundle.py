@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from model_cases import simulated
+from quiet_mlflow import tracking
 from trained_company import trained_company
 
 from features.frames import FeatureFrame
 from models.workspace import Workspace
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow's own
-    from training.tracking import load_from_mlflow
-
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     workspace: Workspace = trained_company().tracked_copy(tmp_path_factory.mktemp("mlflow"))
-    yield load_from_mlflow(workspace.mlflow_uri, "challenger")
+    yield tracking.load_from_mlflow(workspace.mlflow_uri, "challenger")
     workspace.store.close()
 
 

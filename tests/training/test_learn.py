@@ -17,6 +17,7 @@ from features.errors import NotEnoughEvidenceError
 from features.frames import Category
 from features.pipeline import build_catalog
 from models.encoder import EncodedColumn
+from training.calibrate import fit_calibrator
 from training.config import TrainConfig
 from training.dataset import Dataset, build_dataset
 from training.fit import row_losses
@@ -107,13 +108,12 @@ def test_what_judges_has_no_part_in_what_is_judged() -> None:
 
 
 def _scrambled(column: np.ndarray | Category, rows: np.ndarray) -> np.ndarray | Category:
-    turned = rows[::-1]
     if isinstance(column, Category):
         codes = column.codes.copy()
-        codes[rows] = codes[turned]
-        return Category(codes, column.levels)
+        codes[rows] = len(column.levels)
+        return Category(codes, (*column.levels, "a label of the judging period only"))
     changed = column.copy()
-    changed[rows] = changed[turned]
+    changed[rows] = changed[rows[::-1]]
     return changed
 
 
@@ -182,6 +182,13 @@ def test_where_columns_just_add_up_stumps_are_enough() -> None:
     assert small(made(interaction=0.0), enough).chosen.leaves == 2
 
 
+def test_a_more_complex_setting_that_is_better_by_less_than_its_error_is_not_taken() -> None:
+    found = small(made(seed=0, interaction=0.15), replace(QUICK, most_trees=200))
+    simple, complex_ = found.trials
+    assert complex_.log_loss < simple.log_loss
+    assert found.chosen is simple
+
+
 def test_where_columns_act_together_more_leaves_are_taken() -> None:
     found = small(made(interaction=1.0))
     assert found.chosen.leaves == 4
@@ -209,6 +216,19 @@ def test_the_calibration_is_fitted_on_the_rows_held_out_by_leads() -> None:
     assert found.calibration.leads == 900
     assert found.calibration.wins == int(made().y.sum())
     assert found.calibration.calibrator == found.model.calibrator
+
+
+def test_the_calibration_is_fitted_on_what_the_choice_said_of_unseen_rows_by_weight() -> None:
+    dataset, split = simulated()
+    held, found = split.lesson.folds[0].calibrate, from_the_company()
+    again = fit_calibrator(
+        found.chosen.raw,
+        dataset.y[held.rows],
+        groups=dataset.lead[held.rows],
+        weights=held.weight,
+        seed=CONFIG.seed,
+    )
+    assert found.calibration == again
 
 
 # The columns

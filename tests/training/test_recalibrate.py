@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from model_cases import simulated
+from quiet_mlflow import tracking
 from sqlalchemy import select
 from trained_company import END, TrainedCompany, trained_company
 
@@ -22,10 +22,6 @@ from models.bundle import read_card, read_manifest
 from models.workspace import Workspace
 from training.promote import unseen_rows
 from training.recalibrate import LEAST_WINS, out_of_fold, recalibrate
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow's own
-    from training import tracking
 
 
 @pytest.fixture(scope="module")

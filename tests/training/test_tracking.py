@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from model_cases import simulated
+from quiet_mlflow import tracking
 from trained_company import END, TrainedCompany, trained_company
 
 from features.errors import InputError
@@ -21,10 +22,6 @@ from models.mlflow_flavor import BundlePyfunc
 from models.workspace import Workspace
 from training.promote import Verdict, carry_out, mirror, roll_back
 from training.run import catalogue
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # MLflow's own
-    from training import tracking
 
 
 @pytest.fixture(scope="module")
