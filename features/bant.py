@@ -1,10 +1,14 @@
 """What has the lead said about budget, authority, need and timeline? Columns from the answers.
 
 Not asked, asked-and-unknown and each answer are different levels. A preference is the agreed rank of
-the latest answer on a scale from 0 (worst) to 1 (best), not known when not asked or not answered.
+the latest answer on a scale from 0 (worst) to 1 (best), not known when not asked or not answered. The
+agreed score is the mean over all questions on a scale from -1 to 1: what marketing and sales would say
+of a lead before a single deal has closed.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +20,12 @@ from features.frames import Category, Column
 from features.windows import Seen, changes, count, days_since, last, see
 
 Floats = NDArray[np.float64]
+
+AGREED = "bant_agreed"
+"""The column that holds the agreed score."""
+
+_ASKED_IN_VAIN = -0.5
+"""What asked-and-unknown counts in the agreed score: less than not asked, more than the worst answer."""
 
 
 def specs(definition: Definition) -> list[FeatureSpec]:
@@ -31,7 +41,7 @@ def compute(facts: Facts, queries: Queries, definition: Definition) -> dict[str,
     seen = see(facts.answers, queries)
     code = seen.code
     columns: dict[str, Column] = {}
-    asked, answered, changed = (np.zeros(len(queries)) for _ in range(3))
+    asked, answered, changed, agreed = (np.zeros(len(queries)) for _ in range(4))
     for i, question in enumerate(definition.questions):
         mine = seen.where(code == i)
         fact = last(mine)
@@ -42,6 +52,8 @@ def compute(facts: Facts, queries: Queries, definition: Definition) -> dict[str,
         answered += (level >= 0) & (level != unknown)
         said = mine.where(mine.detail != unknown)
         changed += changes(said, said.detail)
+        agreed += np.append(agreed_points(question), 0.0)[level]
+    columns[AGREED] = agreed / len(definition.questions)
     columns["bant_asked_share"] = asked / len(definition.questions)
     columns["bant_answered_share"] = answered / len(definition.questions)
     columns["bant_unknown"] = asked - answered
@@ -66,6 +78,21 @@ def preference(question: Question, ranking: tuple[str, ...]) -> Floats:
             for level in question.levels
         ]
     )
+
+
+def agreed_points(question: Question) -> Floats:
+    """What each of the question's levels counts in the agreed score, shape (levels,), from -1 to 1.
+
+    The mean of both rankings; asked-and-unknown, which nobody ranks, counts `_ASKED_IN_VAIN`.
+
+    >>> from features.definition import Question, Ranking
+    >>> both = Ranking(sales=("yes", "soon", "no"), marketing=("yes", "soon", "no"))
+    >>> agreed_points(Question(name="budget", answers=both))
+    array([ 1. ,  0. , -1. , -0.5])
+    """
+    rankings = (question.answers.sales, question.answers.marketing)
+    mean = np.mean([preference(question, ranking) for ranking in rankings], axis=0)
+    return np.where(np.isnan(mean), _ASKED_IN_VAIN, 2.0 * mean - 1.0)
 
 
 def _level(seen: Seen, fact: Ints) -> Ints:
@@ -131,7 +158,9 @@ def _specs(question: Question, definition: Definition) -> list[FeatureSpec]:
     ]
 
 
-def _summary(name: str, phrase: str, missing: str, unit: str | None = None) -> FeatureSpec:
+def _summary(
+    name: str, phrase: str, missing: str, unit: str | None = None, monotone: Literal[0, 1] = 0
+) -> FeatureSpec:
     return FeatureSpec(
         name=name,
         kind="number",
@@ -140,10 +169,12 @@ def _summary(name: str, phrase: str, missing: str, unit: str | None = None) -> F
         phrase=phrase,
         missing=missing,
         unit=unit,
+        monotone=monotone,
     )
 
 
 _SUMMARY = (
+    _summary(AGREED, "agreed ranks together {value}, from -1 to 1", "no question", monotone=1),
     _summary("bant_asked_share", "{value} of the questions asked", "no question", "share"),
     _summary("bant_answered_share", "{value} of the questions answered", "no question", "share"),
     _summary("bant_unknown", "{value} questions asked in vain", "no question"),

@@ -226,6 +226,13 @@ class Cohorts(_Part):
         return self
 
 
+class Abstention(_Part):
+    """When too few leads were like this one for its probability to route it, and where it goes then."""
+
+    fewer_than: Annotated[float, Field(gt=0)]
+    route: Name
+
+
 COMMON_STAGES = (
     Stage(name="won", closed=True),
     Stage(name="lost", closed=True),
@@ -244,6 +251,11 @@ DEFAULT_ROUTES = (
 class Definition(_Part):
     """The lead definition: everything marketing and sales agreed on.
 
+    `expected_win_rate` is the share of open leads that both sides expect to buy within the horizon;
+    with it leads are scored before any deal has closed. `segments` are attributes, such as region or
+    product, whose levels borrow strength from each other. `abstention` None: every lead is routed by
+    its probability.
+
     `horizon_days` None means *until the lead closes*: for histories in which every lead has its
     final outcome. `time` says what the times in the store mean: real dates, a mere order, or none.
     """
@@ -253,16 +265,20 @@ class Definition(_Part):
     reporting_lag_days: Annotated[float, Field(ge=0)] = 0.0
     time: Literal["dated", "ordered", "none"] = "dated"
     cohorts: Cohorts = Cohorts(every_days=30.0)
+    expected_win_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     attributes: tuple[Attribute, ...] = ()
+    segments: tuple[Name, ...] = ()
     bant: Bant = Bant()
     engagement: Engagement = Engagement()
     stages: tuple[Stage, ...] = ()
     routes: tuple[Route, ...] = DEFAULT_ROUTES
+    abstention: Abstention | None = None
     sources: tuple[Source, ...] = ()
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         problems = [*_repeated(self), *_routes_descend(self.routes), *_stages_close(self.stages)]
+        problems += [*_segments_are_categories(self), *_abstention_leads_somewhere(self)]
         if self.time != "dated" and self.cohorts.after_opening_hours is None:
             problems.append(f"time: {self.time} needs cohorts: after_opening_hours: 0")
         if self.horizon_days is None and self.cohorts.after_opening_hours is None:
@@ -310,8 +326,17 @@ class Definition(_Part):
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def route_for(self, probability: float) -> Route:
-        """The route a probability sends a lead to: the first whose threshold it reaches."""
+    def route_for(self, probability: float, leads_like_this: float | None = None) -> Route:
+        """Where a lead goes: to the first route whose threshold its probability reaches.
+
+        Args:
+            probability: in (0, 1).
+            leads_like_this: how many leads' worth of evidence there is for it; None: not known.
+                With fewer than agreed under `abstention`, the route agreed there.
+        """
+        few = self.abstention
+        if few is not None and leads_like_this is not None and leads_like_this < few.fewer_than:
+            return next(route for route in self.routes if route.name == few.route)
         for route in self.routes:
             if probability >= route.at_least:
                 return route
@@ -332,6 +357,7 @@ def _repeated(definition: Definition) -> list[str]:
         "attributes and questions": columns,
         "engagement.kinds": kinds,
         "engagement.channels": list(definition.engagement.channels),
+        "segments": list(definition.segments),
         "stages": [s.name for s in definition.stages],
         "routes": [r.name for r in definition.routes],
     }
@@ -340,6 +366,24 @@ def _repeated(definition: Definition) -> list[str]:
         for where, names in listed.items()
         for name in sorted({n for n in names if names.count(n) > 1})
     ]
+
+
+def _segments_are_categories(definition: Definition) -> list[str]:
+    """Segments name attributes that may be features and have levels."""
+    fit = {a.name for a in definition.attributes if a.type == "category" and a.is_feature}
+    return [
+        f"segments: {name} is no category that may be a feature; there are {sorted(fit)}"
+        for name in definition.segments
+        if name not in fit
+    ]
+
+
+def _abstention_leads_somewhere(definition: Definition) -> list[str]:
+    """The route of an abstention exists."""
+    few, names = definition.abstention, sorted(route.name for route in definition.routes)
+    if few is None or few.route in names:
+        return []
+    return [f"abstention.route: {few.route} is no route; there are {names}"]
 
 
 def _routes_descend(routes: tuple[Route, ...]) -> list[str]:

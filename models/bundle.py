@@ -1,7 +1,8 @@
 """How is a model kept on disk? As plain text and JSON, addressed by digest, checked before it is read.
 
     manifest.json     format, creation, parent, and the SHA-256 of every other file
-    booster.txt       LightGBM's text
+    booster.txt       LightGBM's text; empty before there are trees
+    learner.json      the additive part, its weight, and how uncertain the sum is
     columns.json      which columns, and how categories are coded
     calibrator.json   log-odds -> probability
     definition.yaml   the lead definition it was learned with
@@ -33,15 +34,17 @@ from typing import Any
 from features.definition import parse_definition
 from features.errors import BundleError, PropensityError, shown
 from features.frames import FeatureFrame
+from models.blend import Blend
 from models.calibrators import calibrator_from_json
 from models.encoder import Encoder
 from models.propensity import PropensityModel
 from models.trees import Trees
 
-FORMAT = 1
+FORMAT = 2
 _LARGEST = 512 * 2**20
 _FILES = (
     "booster.txt",
+    "learner.json",
     "columns.json",
     "calibrator.json",
     "definition.yaml",
@@ -49,6 +52,8 @@ _FILES = (
     "golden.json",
     "card.md",
 )
+_FILES_OF = {1: tuple(name for name in _FILES if name != "learner.json"), 2: _FILES}
+"""Format 1 had trees alone."""
 
 
 def write_bundle(
@@ -83,6 +88,7 @@ def write_bundle(
         "parent": parent,
         "definition": model.definition.hash,
         "booster": _sha(contents["booster.txt"]),
+        "learner": _sha(contents["learner.json"]),
         "files": {name: _sha(content) for name, content in sorted(contents.items())},
     }
     contents["manifest.json"] = _json(manifest)
@@ -98,12 +104,13 @@ def read_bundle(root: Path, digest: str) -> PropensityModel:
         BundleError: missing, altered, incomplete, too large, or of a format we do not know.
     """
     manifest = read_manifest(root, digest)
-    texts = {name: _checked(root / digest / name, manifest["files"][name]) for name in _FILES}
+    files = manifest["files"]
+    texts = {name: _checked(root / digest / name, files[name]) for name in files}
     with _told(digest):
         model = PropensityModel(
             definition=parse_definition(texts["definition.yaml"], f"bundle {digest[:12]}"),
             encoder=Encoder.from_json(json.loads(texts["columns.json"])),
-            trees=Trees(texts["booster.txt"]),
+            learner=_learner(texts),
             calibrator=calibrator_from_json(json.loads(texts["calibrator.json"])),
             about=dict(json.loads(texts["about.json"])),
             digest=digest,
@@ -112,13 +119,19 @@ def read_bundle(root: Path, digest: str) -> PropensityModel:
     return model
 
 
+def _learner(texts: Mapping[str, str]) -> Blend:
+    if "learner.json" not in texts:
+        return Blend.of_trees(Trees(texts["booster.txt"]))
+    return Blend.from_json(json.loads(texts["learner.json"]), texts["booster.txt"])
+
+
 def _require_one_story(model: PropensityModel, manifest: Mapping[str, Any]) -> None:
     """The parts belong together: each was digested, but nothing says they were written together."""
     named = f"bundle {model.digest[:12]}"
     if model.definition.hash != manifest["definition"]:
         raise BundleError(f"{named} holds another definition than it says")
-    if model.trees.columns != model.encoder.names:
-        raise BundleError(f"the booster of {named} reads other columns than it says")
+    if model.learner.columns != model.encoder.names:
+        raise BundleError(f"the learner of {named} reads other columns than it says")
     if strange := sorted(set(model.encoder.names) - {spec.name for spec in model.catalog}):
         raise BundleError(f"{named} reads {', '.join(strange[:3])}, which its definition lacks")
 
@@ -146,7 +159,8 @@ def read_manifest(root: Path, digest: str) -> dict[str, Any]:
     text = _checked(root / digest / "manifest.json", digest)
     with _told(digest):
         manifest = dict(json.loads(text))
-        if manifest["format"] != FORMAT or set(manifest["files"]) != set(_FILES):
+        files = _FILES_OF.get(manifest["format"])
+        if files is None or set(manifest["files"]) != set(files):
             raise BundleError(
                 f"bundle {digest[:12]} has format {manifest['format']}, this version reads {FORMAT}",
                 hint="Train again, or use the version that wrote it.",
@@ -175,7 +189,8 @@ def _contents(model: PropensityModel, golden: FeatureFrame, card: str) -> dict[s
         "raw": model.raw(golden).tolist(),
     }
     return {
-        "booster.txt": model.trees.text.encode(),
+        "booster.txt": b"" if model.learner.trees is None else model.learner.trees.text.encode(),
+        "learner.json": _json(model.learner.to_json()),
         "columns.json": _json(model.encoder.to_json()),
         "calibrator.json": _json(model.calibrator.to_json()),
         "definition.yaml": model.definition.model_copy(update={"sources": ()}).to_yaml().encode(),

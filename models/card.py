@@ -43,13 +43,17 @@ def _warnings(warnings: list[str]) -> list[str]:
 def _data(data: JSON) -> str:
     rows = [
         ("Rows with a known outcome", f"{data['rows']:,} of {data['leads']:,} leads"),
-        ("Won", f"{data['wins']:,} ({data['base_rate']:.1%})"),
+        ("Won", f"{data['wins']:,}{_share(data['base_rate'])}"),
         ("From", data["from"] or "no dates"),
         ("Through", data["through"] or "no dates"),
         ("Fingerprint", f"`{data['fingerprint'][:16]}`"),
         *((f"Label: {why}", f"{n:,}") for why, n in _most_first(data["labels"])),
     ]
     return "## What it learned from\n\n" + _table(("", ""), rows)
+
+
+def _share(rate: float | None) -> str:
+    return "" if rate is None else f" ({rate:.1%})"
 
 
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
@@ -94,10 +98,18 @@ def _interval(figure: JSON, digits: int) -> str:
 
 
 def _how(learner: JSON, calibration: JSON) -> str:
+    weight = learner.get("weight", 0.0)
+    additive = "an additive model of curves and levels, shrunk as far as the rows say"
+    boosted = f"boosted trees (LightGBM, {learner['trees']} of {learner['leaves']} leaves)"
+    if weight == 1.0:
+        parts = f"{additive[0].upper()}{additive[1:]},"
+    elif weight == 0.0:
+        parts = f"{boosted[0].upper()}{boosted[1:]}"
+    else:
+        parts = f"In log-odds, {weight:.0%} {additive}, and {1 - weight:.0%} {boosted},"
     return (
-        "## How it works\n\n"
-        f"Boosted trees (LightGBM): {learner['trees']} trees of {learner['leaves']} leaves on "
-        f"{learner['columns']} columns. Calibration: {calibration['name']}. {calibration['reason']}"
+        f"## How it works\n\n{parts} on {learner['columns']} columns. "
+        f"Calibration: {calibration['name']}. {calibration['reason']}"
     )
 
 

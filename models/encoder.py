@@ -50,6 +50,7 @@ class Encoder:
         names: Sequence[str],
         least: int = 1,
         merged: Mapping[str, Collection[str]] | None = None,
+        keep: Collection[str] = (),
     ) -> Encoder:
         """An encoder for these columns of a frame.
 
@@ -58,13 +59,15 @@ class Encoder:
             names: which columns, in order.
             least: levels with fewer rows are left out, and read as *not known*.
             merged: category -> labels that are not to be told apart.
+            keep: categories of which no level is left out.
         """
         columns = []
         for name in names:
             column = frame.columns[name]
             if isinstance(column, Category):
                 alike = tuple(sorted((merged or {}).get(name, ())))
-                levels = tuple(level for level in _frequent(column, least) if level not in alike)
+                frequent = _frequent(column, 1 if name in keep else least)
+                levels = tuple(level for level in frequent if level not in alike)
                 columns.append(EncodedColumn(name, levels, alike))
             else:
                 columns.append(EncodedColumn(name))

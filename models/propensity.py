@@ -1,7 +1,7 @@
 """What is a model? Columns, a raw score, a calibration, and the definition it was learned with.
 
 `raw` is log-odds and orders the queue; `probability` is calibrated, is shown to people, and is never
-0 or 1. A model is immutable; recalibrating makes another model around the same booster.
+0 or 1. A model is immutable; recalibrating makes another model around the same learner.
 """
 
 from __future__ import annotations
@@ -18,19 +18,30 @@ from features.catalog import Catalog, FeatureSpec
 from features.definition import Definition
 from features.frames import FeatureFrame
 from features.pipeline import build_catalog
+from models.blend import Blend
 from models.calibrators import Calibrator
 from models.encoder import Encoder
-from models.trees import Trees
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of n rows: log-odds and calibrated probabilities, both of shape (n,)."""
+    """Scores of n rows; all arrays of shape (n,).
+
+    Attributes:
+        raw: log-odds before calibration.
+        probability: calibrated.
+        lower, upper: where nine of ten models learned from other such leads would put it; None where
+            the learner does not know.
+        leads_like_this: of how many leads such a probability would be the win rate known as well.
+    """
 
     raw: Floats
     probability: Floats
+    lower: Floats | None = None
+    upper: Floats | None = None
+    leads_like_this: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,7 @@ class PropensityModel:
     Attributes:
         definition: the lead definition it was learned with; features are made with no other.
         encoder: which columns it reads, and how categories are coded.
-        trees: the boosted trees, giving log-odds.
+        learner: what gives log-odds.
         calibrator: log-odds -> probability.
         about: what is said about it: data window, horizon, figures, warnings (JSON values).
         digest: of its bundle; empty while it has none.
@@ -48,7 +59,7 @@ class PropensityModel:
 
     definition: Definition
     encoder: Encoder
-    trees: Trees
+    learner: Blend
     calibrator: Calibrator
     about: Mapping[str, Any] = field(default_factory=dict)
     digest: str = ""
@@ -71,22 +82,29 @@ class PropensityModel:
 
     def score(self, frame: FeatureFrame) -> Scores:
         """Score rows; a row's score does not depend on the others in the frame."""
-        raw = self.raw(frame)
-        return Scores(raw, self.calibrator.apply(raw))
+        matrix = self.encoder.matrix(frame)
+        raw = self.learner.raw(matrix)
+        probability = self.calibrator.apply(raw)
+        variance, spread = self.learner.variance(matrix), self.learner.spread
+        if variance is None or spread is None:
+            return Scores(raw, probability)
+        aside = spread.reach * np.sqrt(variance)
+        # The variance of the log-odds of a rate p seen in n leads is 1 / (n p (1 − p)).
+        like = 1.0 / (variance * probability * (1.0 - probability))
+        lower, upper = self.calibrator.apply(raw - aside), self.calibrator.apply(raw + aside)
+        return Scores(raw, probability, lower, upper, like)
 
     def raw(self, frame: FeatureFrame) -> Floats:
         """Log-odds before calibration, shape (n,)."""
-        return self.trees.raw(self.encoder.matrix(frame))
+        return self.learner.raw(self.encoder.matrix(frame))
 
     def contributions(self, frame: FeatureFrame) -> tuple[Floats, float]:
         """What each column adds to the raw score, shape (n, columns), and the base they add to.
 
         base + the sum over columns = raw, to 1e-9.
         """
-        shares = self.trees.contributions(self.encoder.matrix(frame))
-        base = float(shares[0, -1]) if len(shares) else 0.0
-        return shares[:, :-1], base
+        return self.learner.contributions(self.encoder.matrix(frame))
 
     def recalibrated(self, calibrator: Calibrator, about: Mapping[str, Any]) -> PropensityModel:
-        """The same booster, byte for byte, with another calibration."""
+        """The same learner, byte for byte, with another calibration."""
         return replace(self, calibrator=calibrator, about=about, digest="")

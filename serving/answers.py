@@ -36,6 +36,8 @@ _SCORE: dict[str, Any] = {
     "as_of": "2026-05-01T12:00:00Z",
     "scored_at": "2026-05-01T12:00:00Z",
     "probability": 0.3412,
+    "interval": [0.2817, 0.4061],
+    "leads_like_this": 150.0,
     "raw": -0.62,
     "route": "sales_ready",
     "route_label": "Sales-ready",
@@ -72,6 +74,13 @@ class ScoreAnswer(BaseModel):
     as_of: datetime = Field(description="The instant it speaks for.")
     scored_at: datetime
     probability: float = Field(gt=0, lt=1, description="Calibrated; to be shown.")
+    interval: Sequence[float] | None = Field(
+        description="Where nine of ten models learned from other such leads would put it; null where "
+        "that was not measured."
+    )
+    leads_like_this: float | None = Field(
+        description="Of how many leads such a probability would be the win rate known as well."
+    )
     raw: float = Field(description="Log-odds before calibration; to be ordered by.")
     route: str
     route_label: str

@@ -56,6 +56,18 @@ def of_model(
     return found
 
 
+def of_evidence(agreed: Definition, leads_like_this: float | None) -> list[Caveat]:
+    """Whether too few leads were like this one for its probability to route it."""
+    few = agreed.abstention
+    if few is None or leads_like_this is None or leads_like_this >= few.fewer_than:
+        return []
+    message = (
+        f"known only as well as from {leads_like_this:.2g} leads like this; with fewer than "
+        f"{few.fewer_than:g} the agreed route is {few.route}, whatever the probability"
+    )
+    return [Caveat("not_enough_like_this", message)]
+
+
 def of_lead(
     standing: Standing, unseen: Sequence[str], model: PropensityModel, nothing_told: bool
 ) -> list[Caveat]:

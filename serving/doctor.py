@@ -146,7 +146,7 @@ def _champion(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("champion", "warning", "there is none yet", "`propensity train` makes one.")
         return
     model = read_bundle(workspace.bundles, digest)
-    columns = len(model.trees.columns)
+    columns = len(model.encoder.columns)
     said = f"{digest[:12]}, {columns} columns, calibration {model.calibrator.kind}"
     yield Finding("champion", "well", said)
     if model.definition.hash != workspace.definition().hash:

@@ -67,6 +67,9 @@ class LeadScore:
     probability: float
     route: str
     route_label: str
+    lower: float | None
+    upper: float | None
+    leads_like_this: float | None
     base: float
     reasons: Sequence[dict[str, Any]]
     caveats: Sequence[Caveat]
@@ -86,6 +89,8 @@ class LeadScore:
             "as_of": iso(self.as_of),
             "scored_at": iso(self.scored_at),
             "probability": self.probability,
+            "interval": _interval(self.lower, self.upper),
+            "leads_like_this": _rounded(self.leads_like_this),
             "raw": self.raw,
             "route": self.route,
             "route_label": self.route_label,
@@ -98,6 +103,15 @@ class LeadScore:
             "definition": self.definition,
             "score_id": self.score_id,
         }
+
+
+def _interval(lower: float | None, upper: float | None) -> list[float] | None:
+    return None if lower is None or upper is None else [lower, upper]
+
+
+def _rounded(leads: float | None) -> float | None:
+    """To two digits: more would pretend to know how well one knows."""
+    return None if leads is None else float(f"{leads:.2g}")
 
 
 Result = LeadScore | PropensityError

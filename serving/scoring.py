@@ -128,7 +128,8 @@ def score_facts(
     found = []
     for i, explanation in enumerate(explanations):
         probability = float(scores.probability[i])
-        route = scorer.agreed.route_for(probability)
+        like = _of_row(scores.leads_like_this, i)
+        route = scorer.agreed.route_for(probability, like)
         found.append(
             LeadScore(
                 lead=frame.lead_ids[i],
@@ -136,11 +137,14 @@ def score_facts(
                 scored_at=occasion.now,
                 raw=float(scores.raw[i]),
                 probability=probability,
+                lower=_of_row(scores.lower, i),
+                upper=_of_row(scores.upper, i),
+                leads_like_this=like,
                 route=route.name,
                 route_label=route.words,
                 base=explanation.base,
                 reasons=explanation.top(occasion.reasons),
-                caveats=doubts[i],
+                caveats=[*caveats.of_evidence(scorer.agreed, like), *doubts[i]],
                 horizon_days=model.horizon_days,
                 model=model.digest,
                 calibration=model.calibrator.kind,
@@ -150,6 +154,10 @@ def score_facts(
             )
         )
     return found
+
+
+def _of_row(values: NDArray[np.float64] | None, row: int) -> float | None:
+    return None if values is None else float(values[row])
 
 
 def keep(

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import structlog
 
 from features.definition import Definition
@@ -128,7 +129,7 @@ class LiveModel:
         model = read_bundle(root, digest)
         manifest = read_manifest(root, digest)
         # The booster and the words are made on first use; that must not be a request's.
-        _ = model.trees.columns, model.specs
+        _ = model.learner.raw(np.full((1, len(model.encoder.columns)), np.nan)), model.specs
         return Champion(
             model=model,
             created_at=manifest["created_at"],

@@ -22,12 +22,15 @@ from features.pipeline import build_catalog, compute_features
 from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.promotions import Decision, DecisionRecord, record_decision
+from models.blend import Blend, Spread
 from models.bundle import write_bundle
 from models.calibrators import Platt
 from models.encoder import Encoder
 from models.propensity import PropensityModel
 from models.trees import Trees
 from models.workspace import Workspace
+from training.fit import Rows
+from training.fit_linear import Prior, fit_linear
 
 OWNERS = ("anna", "ben", None)
 LEADS = 240
@@ -144,11 +147,22 @@ def made_model(seed: int = 1) -> Made:
     model = PropensityModel(
         definition=definition,
         encoder=encoder,
-        trees=Trees(booster.model_to_string()),
+        learner=_blend(Trees(booster.model_to_string()), encoder, frame, label),
         calibrator=Platt(slope=0.8, intercept=-0.2),
         about={"rows": LEADS, "warnings": []},
     )
     return Made(model, frame)
+
+
+def _blend(trees: Trees, encoder: Encoder, frame: FeatureFrame, label: np.ndarray) -> Blend:
+    """The trees and an additive part of the same rows, unevenly weighted, with a spread."""
+    n = len(label)
+    rows = Rows(encoder.matrix(frame), label, np.ones(n), np.arange(n), np.zeros(n, dtype=np.int64))
+    by_name = {spec.name: spec for spec in build_catalog(agreed())}
+    specs = [by_name[name] for name in encoder.names]
+    prior = Prior(None, np.full(len(specs), 0.05))
+    linear = fit_linear(rows, encoder, specs, prior)
+    return Blend(linear, trees, 0.4, shift=0.1, spread=Spread(0.01, 0.5, 1.7))
 
 
 def put_bundle(workspace: Workspace, seed: int = 1, created_at: int = MADE_AT) -> str:

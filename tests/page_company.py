@@ -29,6 +29,7 @@ from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import QueueEntry, ScoreEntry, record_scores
 from features.store.promotions import DecisionRecord, record_decision
+from models.blend import Blend
 from models.bundle import write_bundle
 from models.calibrators import Identity
 from models.encoder import Encoder
@@ -149,7 +150,9 @@ def model_of(definition: Definition) -> PropensityModel:
         "calibration": {"name": "identity"},
         "warnings": [],
     }
-    return PropensityModel(definition, encoder, Trees(booster.model_to_string()), Identity(), about)
+    return PropensityModel(
+        definition, encoder, Blend.of_trees(Trees(booster.model_to_string())), Identity(), about
+    )
 
 
 def promote_model(workspace: Workspace, model: PropensityModel) -> str:

@@ -22,6 +22,7 @@ class TrainConfig:
         learning_rate: of the boosting.
         most_trees: at the most.
         patience: trees without progress on later rows after which boosting stops.
+        half_lives: over which rows may lose half of their weight, as shares of the history.
         allow_leakage: columns that may pass the leakage probe although it named them.
     """
 
@@ -36,6 +37,7 @@ class TrainConfig:
     learning_rate: float = 0.05
     most_trees: int = 600
     patience: int = 50
+    half_lives: tuple[float, ...] = (0.5,)
     allow_leakage: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

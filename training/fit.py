@@ -1,11 +1,8 @@
-"""How are trees fitted? LightGBM, deterministic, monotone where the definition ranks answers.
-
-The place for further learners: anything that turns a matrix, outcomes and weights into log-odds.
-"""
+"""How are trees fitted? LightGBM, deterministic, monotone where the definition ranks answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import lightgbm as lgb
@@ -25,15 +22,28 @@ _CALENDAR = 0.9
 
 @dataclass(frozen=True)
 class Rows:
-    """Encoded rows: `matrix` of shape (n, columns), `y` and `weight` of shape (n,)."""
+    """Encoded rows.
+
+    Attributes:
+        matrix: shape (n, columns).
+        y, weight: shape (n,).
+        lead: a number per lead, shape (n,); rows of one lead are one piece of evidence.
+        as_of: their instants, shape (n,).
+    """
 
     matrix: Floats
     y: Floats
     weight: Floats
+    lead: NDArray[np.int64]
+    as_of: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.int64], weight: Floats) -> Rows:
         """These rows, with other weights."""
-        return Rows(self.matrix[rows], self.y[rows], weight)
+        return Rows(self.matrix[rows], self.y[rows], weight, self.lead[rows], self.as_of[rows])
+
+    def reading(self, matrix: Floats) -> Rows:
+        """The same rows, read otherwise."""
+        return Rows(matrix, self.y, self.weight, self.lead, self.as_of)
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,7 @@ def fit_trees(
     leaves: int,
     trees: int,
     config: TrainConfig,
+    as_numbers: Collection[str] = (),
 ) -> str:
     """Fit so many trees and give them as LightGBM's text.
 
@@ -111,10 +122,10 @@ def fit_trees(
         leaves: leaves per tree; 2 gives a model without interactions.
         trees: how many.
         config: learning rate and seed.
+        as_numbers: categories that the matrix holds as numbers.
     """
-    booster = lgb.train(
-        _parameters(specs, leaves, config), _dataset(rows, encoder), num_boost_round=trees
-    )
+    table = _dataset(rows, encoder, as_numbers)
+    booster = lgb.train(_parameters(specs, leaves, config), table, num_boost_round=trees)
     return _portable(booster.model_to_string())
 
 
@@ -125,12 +136,14 @@ def watch_trees(
     specs: Sequence[FeatureSpec],
     leaves: int,
     config: TrainConfig,
+    as_numbers: Collection[str] = (),
 ) -> Curve:
     """Fit tree by tree while the held-out log loss gets better, with `config.patience`.
 
     The curve has at least one point: where no split helps, it is that of a tree without any.
     """
-    booster = lgb.Booster(_parameters(specs, leaves, config), _dataset(rows, encoder))
+    table = _dataset(rows, encoder, as_numbers)
+    booster = lgb.Booster(_parameters(specs, leaves, config), table)
     curve: list[Floats] = []
     best, best_at = np.inf, 0
     for trees in range(1, config.most_trees + 1):
@@ -159,13 +172,13 @@ def weighted_log_loss(raw: Floats, rows: Rows) -> float:
     return float(np.average(row_losses(raw, rows.y), weights=rows.weight))
 
 
-def _dataset(rows: Rows, encoder: Encoder) -> lgb.Dataset:
+def _dataset(rows: Rows, encoder: Encoder, as_numbers: Collection[str]) -> lgb.Dataset:
     return lgb.Dataset(
         rows.matrix,
         label=rows.y,
         weight=rows.weight,
         feature_name=encoder.names,
-        categorical_feature=encoder.categorical,
+        categorical_feature=[i for i in encoder.categorical if encoder.names[i] not in as_numbers],
         free_raw_data=False,
     )
 

@@ -1,48 +1,58 @@
 """How does a model come about? Try, choose the simplest that is as good, fit, calibrate.
 
-Every choice is made on rows that the fit has not seen, and that are later where there is time. Of
-settings whose held-out log loss differs by less than one standard error the simplest is taken
-(Breiman et al. 1984). The booster is then fitted on all rows of the lesson, the calibrator on the
-held-out scores.
+Every choice – leaves, trees, the weight of the additive part, how fast the past fades – is made on
+rows that the fit has not seen, and that are later where there is time. Then both parts are fitted on
+all rows of the lesson, and the calibrator on what was said of the held-out ones.
+
+Below `least_wins` there is nothing to choose by: the additive part alone, with the agreed scorecard
+as its prior, says what little is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
 
+from features.bant import AGREED
 from features.catalog import Catalog
+from features.clock import days
 from features.definition import UNKNOWN, Definition
 from features.errors import NotEnoughEvidenceError
-from features.facts import Ints
 from features.pipeline import build_catalog
+from models.blend import Blend, Spread
 from models.encoder import Encoder
 from models.propensity import PropensityModel
-from models.trees import Trees
 from training.calibrate import CalibrationFit, fit_calibrator
+from training.choose import preferred
 from training.config import TrainConfig
 from training.dataset import Dataset
-from training.fit import (
-    Curve,
-    Rows,
-    calendar_columns,
-    fit_trees,
-    row_losses,
-    telling_columns,
-    watch_trees,
-)
-from training.intervals import clustered_error, group_codes
-from training.splits import Lesson
+from training.fit import Curve, Rows, calendar_columns, telling_columns, weighted_log_loss
+from training.fit_linear import Prior
+from training.parts import Parts
+from training.rates import many_leveled
+from training.splits import Fold, Lesson, Piece
+from training.uncertainty import AGREED_SPREAD, measure_spread
 
 Floats = NDArray[np.float64]
+Say = Callable[[str], None]
+
+WEIGHTS = (0.5, 1.0, 0.0, 0.75, 0.25)
+"""Of the additive part, the preferred first: an even average needs no choosing."""
+
+TO_LEAVE_THE_AVERAGE = 4.0
+"""Standard errors by which another weight must be better. Choosing weights by noise costs more than
+the average does (the forecast combination puzzle, Smith and Wallis 2009), and the error counts leads
+only: what is peculiar to the one stretch of time that they share is not in it."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting that was tried: its best number of trees and what it said of held-out rows."""
+    """One setting of the trees: its best number of them, and what it said of held-out rows."""
 
     leaves: int
     trees: int
@@ -51,12 +61,30 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        weight: of the additive part.
+        half_life: in which a row's weight halves, as a share of the history; None: never.
+        raw: log-odds of the held-out rows, shape (n,).
+        losses: log loss on them by what was tried, such as `linear`, `trees`, `blend`.
+    """
+
+    weight: float
+    half_life: float | None
+    raw: Floats
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Learned:
-    """A model and how it was arrived at."""
+    """A model and how it was arrived at; `chosen` None where trees had too little to learn from."""
 
     model: PropensityModel
     trials: tuple[Trial, ...]
-    chosen: Trial
+    chosen: Trial | None
+    choice: Choice | None
     calibration: CalibrationFit
 
 
@@ -65,65 +93,92 @@ def learn(
     lesson: Lesson,
     definition: Definition,
     config: TrainConfig,
-    progress: Callable[[str], None] | None = None,
+    progress: Say | None = None,
 ) -> Learned:
     """Learn a model from the rows of a lesson, looking at no others.
 
     Raises:
-        NotEnoughEvidenceError: too few wins or losses, or no column says anything.
+        NotEnoughEvidenceError: too few wins or losses and no agreed rate to start from, or no column
+            says anything.
     """
+    say = progress or (lambda _: None)
     everything = lesson.everything
-    catalog = build_catalog(definition)
-    encoder = _encoder(dataset.take(everything.rows), catalog, config)
-    by_name = {spec.name: spec for spec in catalog}
-    specs = tuple(by_name[name] for name in encoder.names)
-    rows = _encoded(dataset, encoder)
-    held = np.concatenate([fold.calibrate.rows for fold in lesson.folds])
-    weight = np.concatenate([fold.calibrate.weight for fold in lesson.folds])
+    parts = _parts(dataset.take(everything.rows), definition, config)
+    rows = _encoded(dataset, parts.encoder)
+    if _rarer(dataset, everything) < config.least_wins:
+        return _from_the_agreed(parts, rows.take(everything.rows, everything.weight), definition)
+    held = _all_held(rows, lesson)
     trials = []
     for leaves in config.leaves:
-        if progress is not None:
-            progress(f"trying {leaves} leaves")
-        curves = [
-            watch_trees(
-                rows.take(fold.fit.rows, fold.fit.weight),
-                rows.take(fold.calibrate.rows, fold.calibrate.weight),
-                encoder,
-                specs,
-                leaves,
-                config,
-            )
-            for fold in lesson.folds
-        ]
-        trials.append(_best_length(curves, leaves, rows.y[held], weight))
-    chosen = _simplest(trials, rows.y[held], weight, dataset.lead[held])
-    if progress is not None:
-        progress(f"fitting {chosen.trees} trees of {chosen.leaves} leaves")
-    whole = rows.take(everything.rows, everything.weight)
-    text = fit_trees(whole, encoder, specs, chosen.leaves, chosen.trees, config)
-    calibration = fit_calibrator(
-        chosen.raw, dataset.y[held], groups=dataset.lead[held], weights=weight, seed=config.seed
+        say(f"trying {leaves} leaves")
+        curves = [_watched(parts, rows, fold, leaves, None) for fold in lesson.folds]
+        trials.append(_best_length(curves, leaves, held))
+    chosen = trials[preferred([trial.raw for trial in trials], held)]
+    say("weighing the additive part against the trees")
+    choice = _choice(parts, rows, lesson, held, chosen)
+    say(f"fitting {chosen.trees} trees of {chosen.leaves} leaves")
+    learner = _refitted(parts, rows, lesson, held, chosen, choice)
+    say("measuring how uncertain it is")
+    learner = replace(
+        learner, spread=_spread(parts, rows, lesson.folds[0], chosen, choice, learner)
     )
-    model = PropensityModel(definition, encoder, Trees(text), calibration.calibrator)
-    return Learned(model, tuple(trials), chosen, calibration)
+    calibration = fit_calibrator(
+        choice.raw, held.y, groups=held.lead, weights=held.weight, seed=config.seed
+    )
+    model = PropensityModel(definition, parts.encoder, learner, calibration.calibrator)
+    return Learned(model, tuple(trials), chosen, choice, calibration)
 
 
-def _encoder(dataset: Dataset, catalog: Catalog, config: TrainConfig) -> Encoder:
+def _parts(dataset: Dataset, definition: Definition, config: TrainConfig) -> Parts:
+    catalog = build_catalog(definition)
+    encoder = _encoder(dataset, catalog, definition, config)
+    by_name = {spec.name: spec for spec in catalog}
+    horizon = definition.horizon_days or 0.0
+    return Parts(
+        encoder,
+        tuple(by_name[name] for name in encoder.names),
+        many_leveled(encoder, [f"attr_{name}" for name in definition.segments]),
+        days(horizon + definition.reporting_lag_days),
+        definition.expected_win_rate,
+        config,
+    )
+
+
+def _rarer(dataset: Dataset, piece: Piece) -> int:
+    """How many rows there are of the rarer outcome."""
+    wins = int((dataset.y[piece.rows] == 1).sum())
+    return min(wins, len(piece) - wins)
+
+
+def _encoder(
+    dataset: Dataset, catalog: Catalog, definition: Definition, config: TrainConfig
+) -> Encoder:
     wins = int((dataset.y == 1).sum())
-    if min(wins, len(dataset) - wins) < config.least_wins:
+    few = min(wins, len(dataset) - wins) < config.least_wins
+    if few and definition.expected_win_rate is None:
         raise NotEnoughEvidenceError(
             f"{wins} won and {len(dataset) - wins} not won rows to learn from; at least "
             f"{config.least_wins} of each are needed",
-            hint="Import more closed deals, or wait for more cohorts to mature.",
+            hint="Import more closed deals, wait for more cohorts to mature, or agree on an "
+            "expected_win_rate in the lead definition: with it the agreed ranks score until then.",
         )
-    calendar = set(calendar_columns(dataset.frame))
-    names = [name for name in telling_columns(dataset.frame) if name not in calendar]
+    names = _columns(dataset)
     if not names:
         raise NotEnoughEvidenceError(
             "every column is the same for all leads; there is nothing to tell them apart by",
             hint="Map more attributes, answers or events in the lead definition.",
         )
-    return Encoder.fit(dataset.frame, names, config.rarest_level, told_by_rank(catalog))
+    merged = told_by_rank(catalog)
+    segments = [f"attr_{name}" for name in definition.segments]
+    return Encoder.fit(dataset.frame, names, config.rarest_level, merged, keep=segments)
+
+
+def _columns(dataset: Dataset) -> list[str]:
+    """The columns to read; the agreed score among them even where nobody has answered yet."""
+    if len(dataset) == 0:
+        return [name for name in dataset.frame.columns if name == AGREED]
+    calendar = set(calendar_columns(dataset.frame))
+    return [name for name in telling_columns(dataset.frame) if name not in calendar]
 
 
 def told_by_rank(catalog: Catalog) -> dict[str, tuple[str, ...]]:
@@ -142,29 +197,136 @@ def told_by_rank(catalog: Catalog) -> dict[str, tuple[str, ...]]:
 
 def _encoded(dataset: Dataset, encoder: Encoder) -> Rows:
     y = dataset.y.astype(np.float64)
-    return Rows(encoder.matrix(dataset.frame), y, np.ones(len(y)))
+    matrix = encoder.matrix(dataset.frame)
+    return Rows(matrix, y, np.ones(len(y)), dataset.lead, dataset.as_of)
 
 
-def _best_length(curves: list[Curve], leaves: int, y: Floats, weight: Floats) -> Trial:
+def _all_held(rows: Rows, lesson: Lesson) -> Rows:
+    """The held-out rows of all folds, one fold after the other."""
+    held = [fold.calibrate for fold in lesson.folds]
+    weight = np.concatenate([piece.weight for piece in held])
+    return rows.take(np.concatenate([piece.rows for piece in held]), weight)
+
+
+def _faded(rows: Rows, half_life: float | None) -> Rows:
+    """The rows with weights that halve in a share of their history."""
+    span = int(np.ptp(rows.as_of))
+    if half_life is None or span == 0:
+        return rows
+    age = (rows.as_of.max() - rows.as_of) / span
+    weight = rows.weight * 0.5 ** (age / half_life)
+    return replace(rows, weight=weight * (rows.weight.sum() / weight.sum()))
+
+
+def _fit_rows(rows: Rows, piece: Piece, half_life: float | None) -> Rows:
+    return _faded(rows.take(piece.rows, piece.weight), half_life)
+
+
+def _watched(parts: Parts, rows: Rows, fold: Fold, leaves: int, half_life: float | None) -> Curve:
+    held = rows.take(fold.calibrate.rows, fold.calibrate.weight)
+    return parts.watched(_fit_rows(rows, fold.fit, half_life), held, leaves)
+
+
+def _best_length(curves: Sequence[Curve], leaves: int, held: Rows) -> Trial:
     """The number of trees with the lowest held-out log loss over all folds together."""
     best: Trial | None = None
     for trees in range(1, max(len(curve.held_out) for curve in curves) + 1):
         raw = np.concatenate([curve.after(trees) for curve in curves])
-        loss = float(np.average(row_losses(raw, y), weights=weight))
+        loss = weighted_log_loss(raw, held)
         if best is None or loss < best.log_loss:
             best = Trial(leaves, trees, raw, loss)
     assert best is not None, "a curve has at least one point"
     return best
 
 
-def _simplest(trials: list[Trial], y: Floats, weight: Floats, lead: Ints) -> Trial:
-    """The first trial that is no more than one standard error worse than the best."""
-    best = min(trials, key=lambda trial: trial.log_loss)
-    codes = group_codes(lead, len(lead))
-    share = weight / weight.sum()
-    for trial in trials:
-        worse = row_losses(trial.raw, y) - row_losses(best.raw, y)
-        mean = float((worse * share).sum())
-        if mean <= clustered_error((worse - mean) * share, codes):
-            return trial
-    return best
+def _choice(parts: Parts, rows: Rows, lesson: Lesson, held: Rows, chosen: Trial) -> Choice:
+    """How fast the past fades, and then the weight of the additive part."""
+    priors = [parts.prior(_fit_rows(rows, fold.fit, None)) for fold in lesson.folds]
+    half_lives = _half_lives(parts.config, rows)
+    said = [_said(parts, rows, lesson, priors, chosen, half_life) for half_life in half_lives]
+    fading = preferred([(linear + trees) / 2 for linear, trees in said], held)
+    linear, trees = said[fading]
+    blends = [weight * linear + (1 - weight) * trees for weight in WEIGHTS]
+    which = preferred(blends, held, errors=TO_LEAVE_THE_AVERAGE)
+    named = {"linear": linear, "trees": trees, "blend": blends[which]}
+    losses = {name: weighted_log_loss(raw, held) for name, raw in named.items()}
+    return Choice(WEIGHTS[which], half_lives[fading], blends[which], losses)
+
+
+def _said(
+    parts: Parts,
+    rows: Rows,
+    lesson: Lesson,
+    priors: Sequence[Prior],
+    chosen: Trial,
+    half_life: float | None,
+) -> tuple[Floats, Floats]:
+    """Log-odds of the held-out rows by each part alone."""
+    linear, trees = [], []
+    for fold, prior in zip(lesson.folds, priors, strict=True):
+        fitted = parts.linear(_fit_rows(rows, fold.fit, half_life), prior)
+        linear.append(fitted.raw(rows.matrix[fold.calibrate.rows]))
+        if half_life is not None:
+            trees.append(_watched(parts, rows, fold, chosen.leaves, half_life).after(chosen.trees))
+    return np.concatenate(linear), np.concatenate(trees) if trees else chosen.raw
+
+
+def _half_lives(config: TrainConfig, rows: Rows) -> tuple[float | None, ...]:
+    timeless = len(rows.as_of) == 0 or np.ptp(rows.as_of) == 0
+    return (None,) if timeless else (None, *config.half_lives)
+
+
+def _refitted(
+    parts: Parts, rows: Rows, lesson: Lesson, held: Rows, chosen: Trial, choice: Choice
+) -> Blend:
+    """Both parts on all rows of the lesson, at the level that the held-out scores had.
+
+    The refit has seen the held-out rows and taken in part of what the level did there. The calibrator,
+    fitted to scores that had not, would correct for that once more.
+    """
+    whole = _fit_rows(rows, lesson.everything, choice.half_life)
+    learner = parts.blend(whole, parts.prior(whole), chosen.leaves, chosen.trees, choice.weight)
+    if np.ptp(rows.as_of) == 0:
+        return learner
+    level = np.average(expit(choice.raw), weights=held.weight)
+    now = learner.raw(held.matrix)
+
+    def off(shift: float) -> float:
+        return float(np.average(expit(now + shift), weights=held.weight) - level)
+
+    return replace(learner, shift=float(brentq(off, -5.0, 5.0)))
+
+
+def _spread(
+    parts: Parts, rows: Rows, fold: Fold, chosen: Trial, choice: Choice, learner: Blend
+) -> Spread:
+    """How uncertain the learner is, by two others that share no lead."""
+    fit = _fit_rows(rows, fold.fit, choice.half_life)
+    half = np.random.default_rng(parts.config.seed).permutation(int(fit.lead.max()) + 1) % 2
+    matrix = rows.matrix[fold.calibrate.rows]
+    said = []
+    for side in (0, 1):
+        mine = np.flatnonzero(half[fit.lead] == side)
+        some = fit.take(mine, fit.weight[mine])
+        one = parts.blend(some, parts.prior(some), chosen.leaves, chosen.trees, choice.weight)
+        said.append(one.raw(matrix))
+    assert learner.linear is not None, "the additive part is always fitted"
+    return measure_spread(said[0], said[1], learner.linear.variance(matrix))
+
+
+def learn_little(dataset: Dataset, definition: Definition, config: TrainConfig) -> Learned:
+    """What the agreed scorecard says, moved by the few rows there are, or by none.
+
+    Raises:
+        NotEnoughEvidenceError: nothing is agreed to start from.
+    """
+    parts = _parts(dataset, definition, config)
+    return _from_the_agreed(parts, _encoded(dataset, parts.encoder), definition)
+
+
+def _from_the_agreed(parts: Parts, few: Rows, definition: Definition) -> Learned:
+    """The additive part alone: nothing was tried."""
+    learner = Blend(parts.linear(few, parts.prior(few)), None, 1.0, spread=AGREED_SPREAD)
+    calibration = fit_calibrator([], [], seed=parts.config.seed)
+    model = PropensityModel(definition, parts.encoder, learner, calibration.calibrator)
+    return Learned(model, (), None, None, calibration)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 
 from features.clock import iso
 from features.definition import Definition
+from features.errors import NotEnoughEvidenceError
 from features.pipeline import build_catalog
 from models.bundle import write_bundle
 from models.card import model_card
@@ -32,21 +33,16 @@ from training.dataset import (
     known_outcomes,
     newest_cutoff,
 )
+from training.day_zero import not_judged, nothing_known, plan, unknown_lead
 from training.fit import calendar_columns
 from training.judge import Judged, judge
 from training.leakage import probe_leakage, refuse_leakage
-from training.learn import Learned, learn
+from training.learn import Learned, learn, learn_little
 from training.plots import plot_gain, plot_importance, plot_reliability, plot_scores
-from training.splits import (
-    Lesson,
-    Split,
-    forward_split,
-    grouped_lesson,
-    grouped_splits,
-    row_groups,
-)
+from training.splits import Lesson, grouped_lesson, row_groups
 
 GOLDEN_ROWS = 20
+_TELLING_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -86,25 +82,24 @@ def train(
     watching = watching or Watching()
     definition = workspace.definition()
     watching.step("reading facts and outcomes")
-    dataset = _dataset(workspace, definition, config, watching)
-    matured = known_outcomes(dataset)
-    watching.step("looking for columns that know the outcome")
-    look_for_leakage(matured, definition, config)
+    dataset = _dataset(workspace, definition, config, now, watching)
+    matured = dataset.matured()
     splits = plan(matured, definition, config)
-    watching.step("learning")
-    lessons = [learn(matured, split.lesson, definition, config, watching.step) for split in splits]
-    watching.step("judging on rows it has not seen")
-    judged = judge(matured, splits, [lesson.model for lesson in lessons], config.seed)
-    learned = lessons[0] if definition.time != "none" else _from_all(matured, definition, config)
+    if not splits:
+        watching.step("scoring by what is agreed")
+        learned = learn_little(matured, definition, config)
+        judged = not_judged(matured, definition, config)
+    else:
+        watching.step("looking for columns that know the outcome")
+        look_for_leakage(matured, definition, config)
+        watching.step("learning")
+        lessons = [learn(matured, one.lesson, definition, config, watching.step) for one in splits]
+        watching.step("judging on rows it has not seen")
+        judged = judge(matured, splits, [lesson.model for lesson in lessons], config.seed)
+        dated = definition.time != "none"
+        learned = lessons[0] if dated else _from_all(matured, definition, config)
     about = _about(definition, dataset, learned, judged, config, now)
     return _register(workspace, matured, learned, judged, about, now, watching)
-
-
-def plan(matured: Dataset, definition: Definition, config: TrainConfig) -> list[Split]:
-    """One split forward in time, or – where there is no time – one for each grouped fold."""
-    if definition.time == "none":
-        return grouped_splits(matured, config)
-    return [forward_split(matured, definition, config)]
 
 
 def look_for_leakage(matured: Dataset, definition: Definition, config: TrainConfig) -> None:
@@ -128,16 +123,28 @@ def look_for_leakage(matured: Dataset, definition: Definition, config: TrainConf
 
 
 def _dataset(
-    workspace: Workspace, definition: Definition, config: TrainConfig, watching: Watching
+    workspace: Workspace,
+    definition: Definition,
+    config: TrainConfig,
+    now: int,
+    watching: Watching,
 ) -> Dataset:
-    return build_dataset(
-        workspace.store,
-        definition,
-        newest_cutoff(workspace.store),
-        most_leads=config.most_leads,
-        seed=config.seed,
-        progress=watching.rows,
-    )
+    """All rows, or none where nothing has closed yet and a win rate is agreed on."""
+    try:
+        dataset = build_dataset(
+            workspace.store,
+            definition,
+            newest_cutoff(workspace.store),
+            most_leads=config.most_leads,
+            seed=config.seed,
+            progress=watching.rows,
+        )
+        known_outcomes(dataset)
+    except NotEnoughEvidenceError:
+        if definition.expected_win_rate is None:
+            raise
+        return nothing_known(definition, now)
+    return dataset
 
 
 def _from_all(matured: Dataset, definition: Definition, config: TrainConfig) -> Learned:
@@ -156,9 +163,6 @@ def _about(
 ) -> dict[str, Any]:
     matured = dataset.matured()
     dated = definition.time == "dated"
-    trials = [
-        {"leaves": t.leaves, "trees": t.trees, "log_loss": t.log_loss} for t in learned.trials
-    ]
     left_out = {
         "sensitive": [a.name for a in definition.attributes if a.sensitive],
         "filled in during the sale": [a.name for a in definition.attributes if a.known_late],
@@ -174,19 +178,14 @@ def _about(
             "rows": len(matured),
             "leads": len(np.unique(matured.lead)),
             "wins": int(matured.y.sum()),
-            "base_rate": float(matured.y.mean()),
-            "from": iso(int(matured.as_of.min())) if dated else None,
-            "through": iso(int(matured.as_of.max())) if dated else None,
+            "base_rate": float(matured.y.mean()) if len(matured) else None,
+            "from": iso(int(matured.as_of.min())) if dated and len(matured) else None,
+            "through": iso(int(matured.as_of.max())) if dated and len(matured) else None,
             "labels": dataset.reasons(),
             "fingerprint": dataset.fingerprint,
         },
         "judged": judged.to_json(),
-        "learner": {
-            "leaves": learned.chosen.leaves,
-            "trees": learned.chosen.trees,
-            "columns": len(learned.model.encoder.columns),
-            "trials": trials,
-        },
+        "learner": _learner(learned, matured),
         "calibration": {
             "name": learned.calibration.name,
             "reason": learned.calibration.reason,
@@ -198,6 +197,33 @@ def _about(
         "config": config.to_json(),
         "versions": {name: version(name) for name in ("lightgbm", "numpy", "scikit-learn")},
     }
+
+
+def _learner(learned: Learned, matured: Dataset) -> dict[str, Any]:
+    chosen, choice, blend = learned.chosen, learned.choice, learned.model.learner
+    return {
+        "weight": blend.weight,
+        "leaves": chosen.leaves if chosen is not None and blend.trees is not None else 0,
+        "trees": chosen.trees if chosen is not None and blend.trees is not None else 0,
+        "half_life": choice.half_life if choice is not None else None,
+        "losses": choice.losses if choice is not None else {},
+        "columns": len(learned.model.encoder.columns),
+        "trials": [
+            {"leaves": t.leaves, "trees": t.trees, "log_loss": t.log_loss} for t in learned.trials
+        ],
+        "importance": importance(learned.model, matured),
+    }
+
+
+def importance(model: PropensityModel, rows: Dataset) -> dict[str, float]:
+    """How much each column moves a score: the mean of its absolute contribution, in log-odds.
+
+    Over at most `_TELLING_ROWS` rows, evenly taken.
+    """
+    step = max(len(rows) // _TELLING_ROWS, 1)
+    shares, _ = model.contributions(rows.frame.take(np.arange(0, len(rows), step)))
+    means = np.abs(shares).mean(axis=0) if len(shares) else np.zeros(shares.shape[1])
+    return dict(zip(model.encoder.names, means.tolist(), strict=True))
 
 
 def warnings_of(definition: Definition, judged: Judged) -> list[str]:
@@ -229,13 +255,9 @@ def _register(
 ) -> Trained:
     watching.step("writing the bundle")
     golden = matured.frame.take(np.arange(min(GOLDEN_ROWS, len(matured))))
-    model = PropensityModel(
-        learned.model.definition,
-        learned.model.encoder,
-        learned.model.trees,
-        learned.model.calibrator,
-        about,
-    )
+    if len(golden) == 0:
+        golden = unknown_lead(learned.model.definition, now)
+    model = replace(learned.model, about=about)
     digest = write_bundle(
         model,
         workspace.bundles,
@@ -305,7 +327,7 @@ def catalogue(
 
 def _draw(directory: Path, model: PropensityModel, judged: Judged | None) -> None:
     """The pictures an analyst looks for."""
-    plot_importance(model.trees.importance(), directory / "importance.png")
+    plot_importance(model.about["learner"]["importance"], directory / "importance.png")
     if judged is not None and judged.figures is not None:
         figures = judged.figures
         plot_reliability(figures.bins, directory / "reliability.png")
@@ -317,6 +339,7 @@ def _params(model: PropensityModel) -> dict[str, Any]:
     about = model.about
     return {
         **{key: str(value) for key, value in about["config"].items()},
+        "weight_of_additive_part": about["learner"]["weight"],
         "leaves": about["learner"]["leaves"],
         "trees": about["learner"]["trees"],
         "columns": about["learner"]["columns"],

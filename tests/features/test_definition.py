@@ -379,6 +379,9 @@ CHANGES: dict[str, Any] = {
     "engagement": {**AGREED.engagement.model_dump(), "windows_days": (7,)},
     "stages": AGREED.stages[::-1],
     "routes": DEFAULT_ROUTES,
+    "expected_win_rate": 0.1,
+    "segments": ("industry",),
+    "abstention": {"fewer_than": 10, "route": AGREED.routes[0].name},
 }
 
 

@@ -89,6 +89,7 @@ def test_only_what_the_definition_ranks_is_monotone() -> None:
         "attr_employees": 1,
         "attr_founded_days": 1,
         "bant_pain_sales": 1,
+        "bant_agreed": 1,
         **{f"bant_{name}_{side}": 1 for name in ranked for side in ("sales", "marketing")},
     }
 
@@ -158,7 +159,7 @@ def test_a_lead_of_whom_nothing_is_known_has_counts_of_none_and_values_not_known
         "ev_trend",
         "ev_silence",
     }
-    in_all = {"asked_share", "answered_share", "unknown", "contradictions", "answers"}
+    in_all = {"agreed", "asked_share", "answered_share", "unknown", "contradictions", "answers"}
     assert none == {"lead_updates", *counted, *(f"bant_{name}" for name in in_all)}
     assert {value for name, value in row.items() if name not in none} == {None}
 
@@ -190,6 +191,7 @@ def test_a_lead_as_people_would_describe_it() -> None:
         "bant_role_sales": 0.5,
         "bant_role_marketing": 0.0,
         "bant_role_age_days": 5.0,
+        "bant_agreed": (2 * (0.5 + 0.0) / 2 - 1) / 5,
         "bant_asked_share": 0.2,
         "bant_answered_share": 0.2,
         "bant_contradictions": 1.0,
@@ -215,6 +217,7 @@ def test_asked_in_vain_is_neither_not_asked_nor_an_answer() -> None:
     )
     assert (row["bant_role"], row["bant_role_sales"], row["bant_unknown"]) == ("unknown", None, 1.0)
     assert (row["bant_asked_share"], row["bant_answered_share"]) == (0.2, 0.0)
+    assert row["bant_agreed"] == -0.5 / 5
 
 
 def test_a_date_still_to_come_is_a_negative_number_of_days() -> None:

@@ -31,7 +31,6 @@ from models.bundle import (
 )
 from models.calibrators import Beta, Isotonic
 from models.propensity import PropensityModel
-from models.trees import Trees
 
 FILES = (
     "booster.txt",
@@ -83,7 +82,7 @@ def test_a_bundle_comes_back_bit_for_bit(root: Path) -> None:
     assert back.digest == digest
     assert back.definition.hash == made.model.definition.hash
     assert back.encoder == made.model.encoder
-    assert back.trees.text == made.model.trees.text
+    assert back.learner.trees.text == made.model.learner.trees.text
     assert back.calibrator == made.model.calibrator
     assert back.about == made.model.about
     one, other = made.model.score(made.frame), back.score(made.frame)
@@ -288,6 +287,7 @@ def test_a_column_that_the_definition_does_not_give_rise_to_is_refused(root: Pat
     digest = written(root)
     columns = json.loads((root / digest / "columns.json").read_bytes())
     booster = (root / digest / "booster.txt").read_text()
+    learner = (root / digest / "learner.json").read_text()
     name = columns[0]["name"]
     columns[0]["name"] = "deals_won"
     made = remanifested(
@@ -297,6 +297,9 @@ def test_a_column_that_the_definition_does_not_give_rise_to_is_refused(root: Pat
             "columns.json": json.dumps(columns).encode(),
             "booster.txt": booster.replace(
                 f"feature_names={name} ", "feature_names=deals_won "
+            ).encode(),
+            "learner.json": learner.replace(
+                f'"column": "{name}"', '"column": "deals_won"'
             ).encode(),
         },
     )
@@ -419,7 +422,7 @@ def test_a_writer_killed_at_any_flush_leaves_a_whole_bundle_or_none(
     assert process.exitcode == -9
     served = [path.name for path in root.iterdir() if not path.name.startswith(".new-")]
     assert served in ([], [digest])
-    assert (served == [digest]) == (steps == 10), "only the last flush comes after the renaming"
+    assert (served == [digest]) == (steps == 11), "only the last flush comes after the renaming"
     if served:
         read_bundle(root, digest)
     assert written(root) == digest
@@ -462,7 +465,7 @@ def test_a_model_whose_figures_are_not_finite_is_not_written(root: Path) -> None
     broken = PropensityModel(
         made.model.definition,
         made.model.encoder,
-        Trees(made.model.trees.text),
+        made.model.learner,
         made.model.calibrator,
         {"auc": float("nan")},
     )

@@ -17,8 +17,10 @@ from model_checks import Case
 
 from features.catalog import FeatureSpec
 from features.frames import FeatureFrame
+from models.blend import Blend
 from models.encoder import Encoder
 from models.explain import Explanation, Reason, explain, figure, in_words
+from models.linear import Term
 from models.propensity import PropensityModel
 from models.trees import Trees
 
@@ -35,19 +37,40 @@ def test_base_and_reasons_add_up_to_the_raw_score(case: Callable[[], Case]) -> N
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_reason_is_the_sum_of_lightgbms_own_contributions_over_its_fact(
+def test_a_reason_is_the_sum_of_lightgbms_contributions_and_the_curves_over_its_fact(
     case: Callable[[], Case],
 ) -> None:
     model, frame = case().model, case().frame.take(np.arange(50))
-    booster = lgb.Booster(model_str=model.trees.text)
-    shares = booster.predict(model.encoder.matrix(frame), pred_contrib=True, num_threads=1)
+    blend, matrix = model.learner, model.encoder.matrix(frame)
+    booster = lgb.Booster(model_str=blend.trees.text)
+    shares = booster.predict(matrix, pred_contrib=True, num_threads=1)
     for row, said in enumerate(explain(model, frame)):
         expected: dict[str, float] = defaultdict(float)
-        for spec, share in zip(model.specs, shares[row], strict=False):
-            expected[spec.fact] += share
-        assert said.base == shares[row, -1]
+        for i, spec in enumerate(model.specs):
+            curve = _read_off(blend.linear.terms[i], matrix[row, i]) if blend.linear else 0.0
+            expected[spec.fact] += blend.weight * curve + (1 - blend.weight) * shares[row, i]
+        intercept = blend.linear.intercept if blend.linear else 0.0
+        base = blend.shift + blend.weight * intercept + (1 - blend.weight) * shares[row, -1]
+        assert said.base == pytest.approx(base, abs=1e-12)
         found = {reason.fact: reason.log_odds for reason in said.reasons}
-        assert found == {fact: share for fact, share in expected.items() if share != 0.0}
+        told = {fact: share for fact, share in expected.items() if share != 0.0}
+        assert found == pytest.approx(told, abs=1e-12)
+
+
+def _read_off(term: Term, value: float) -> float:
+    """A term's value, read off by hand."""
+    if np.isnan(value):
+        return term.missing
+    if term.knots is None:
+        return term.values[int(value)]
+    if value <= term.knots[0]:
+        return term.values[0]
+    for k in range(1, len(term.knots)):
+        left, right = term.knots[k - 1], term.knots[k]
+        if value <= right:
+            share = (value - left) / (right - left)
+            return term.values[k - 1] + share * (term.values[k] - term.values[k - 1])
+    return term.values[-1]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -119,7 +142,7 @@ def handmade(*columns: str) -> tuple[PropensityModel, FeatureFrame]:
     rows = lgb.Dataset(encoder.matrix(frame), y, feature_name=list(columns))
     parameters = {"objective": "binary", "num_leaves": 3, "verbosity": -1, "num_threads": 1}
     text = lgb.train(parameters, rows, num_boost_round=5).model_to_string()
-    model = replace(office().model, encoder=encoder, trees=Trees(text))
+    model = replace(office().model, encoder=encoder, learner=Blend.of_trees(Trees(text)))
     return model, frame.take(np.arange(30))
 
 

@@ -20,6 +20,7 @@ from models.explain import explain
 GOLDEN = Path(__file__).parent.parent / "golden"
 WRITTEN = {
     1: "95aa2c92a4fe202b5d46b852ede7c29dc206c76d686a56d4e258a5aaf6226873",
+    2: "85a0d14838709c1746ba9027e20d45a9feaf0062cd11cb5b3df77207f59b44ef",
 }
 SAID = {
     1: [
@@ -31,6 +32,16 @@ SAID = {
         0.55042189,
         0.65259012,
         0.725347,
+    ],
+    2: [
+        0.22318752,
+        0.39088742,
+        0.51079679,
+        0.22354701,
+        0.28407544,
+        0.2249544,
+        0.24993994,
+        0.56387625,
     ],
 }
 """What the first rows were shown as when the bundle was written."""

@@ -18,7 +18,7 @@ from model_checks import (
 from features.frames import FeatureFrame
 from models.calibrators import Offset
 from models.encoder import Encoder
-from models.propensity import PropensityModel
+from models.propensity import PropensityModel, Scores
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -53,8 +53,12 @@ def test_a_model_that_reads_ranks_the_wrong_way_round_fails_the_check() -> None:
         def raw(self, frame: FeatureFrame) -> np.ndarray:
             return -super().raw(frame)
 
+        def score(self, frame: FeatureFrame) -> Scores:
+            raw = self.raw(frame)
+            return Scores(raw, self.calibrator.apply(raw))
+
     right = simulated().model
-    parts = (right.definition, right.encoder, right.trees, right.calibrator)
+    parts = (right.definition, right.encoder, right.learner, right.calibrator)
     with pytest.raises(AssertionError, match="over"):
         a_better_answer_never_lowers_the_score(replace(simulated(), model=Reversed(*parts)))
 
@@ -64,7 +68,7 @@ def test_ranked_answers_do_move_the_score() -> None:
     read = set(simulated().model.encoder.names)
     ranks = [spec.name for spec in simulated().model.specs if spec.monotone]
     assert len(ranks) >= 5
-    gains = simulated().model.trees.importance()
+    gains = simulated().model.about["learner"]["importance"]
     assert sum(gains[name] > 0 for name in ranks) >= 3, "the model uses several ranks"
     assert read == set(gains)
 
@@ -72,7 +76,7 @@ def test_ranked_answers_do_move_the_score() -> None:
 def test_recalibrating_changes_the_probability_and_nothing_else() -> None:
     before, frame = simulated().model, simulated().frame
     after = before.recalibrated(Offset(-1.0), {"said": "anew"})
-    assert after.trees is before.trees
+    assert after.learner is before.learner
     assert after.encoder is before.encoder
     assert after.raw(frame).tobytes() == before.raw(frame).tobytes()
     assert (after.score(frame).probability < before.score(frame).probability).all()
@@ -82,7 +86,7 @@ def test_recalibrating_changes_the_probability_and_nothing_else() -> None:
 
 def test_specs_are_the_read_columns_in_the_models_order() -> None:
     model = simulated().model
-    assert [spec.name for spec in model.specs] == model.encoder.names == model.trees.columns
+    assert [spec.name for spec in model.specs] == model.encoder.names == model.learner.columns
     assert set(model.encoder.names) < {spec.name for spec in model.catalog}
 
 

@@ -172,7 +172,7 @@ def _bant(answers: list[Answer], as_of: int, definition: Definition) -> dict[str
     if not definition.questions:
         return {}
     row: dict[str, Cell] = {}
-    asked, answered, contradictions = 0, 0, 0
+    asked, answered, contradictions, agreed = 0, 0, 0, 0.0
     for question in definition.questions:
         mine = [answer for answer in answers if answer.question == question.name]
         row |= _question(question, mine, as_of)
@@ -180,6 +180,8 @@ def _bant(answers: list[Answer], as_of: int, definition: Definition) -> dict[str
         answered += bool(mine) and mine[-1].answer != "unknown"
         said = [answer.answer for answer in mine if answer.answer != "unknown"]
         contradictions += sum(1 for one, then in pairwise(said) if one != then)
+        agreed += _agreed_points(question, mine[-1] if mine else None)
+    row["bant_agreed"] = agreed / len(definition.questions)
     row["bant_asked_share"] = asked / len(definition.questions)
     row["bant_answered_share"] = answered / len(definition.questions)
     row["bant_unknown"] = float(asked - answered)
@@ -207,6 +209,17 @@ def _preference(ranking: Sequence[str], latest: Answer | None) -> float:
     if len(ranking) == 1:
         return 1.0
     return 1.0 - list(ranking).index(latest.answer) / (len(ranking) - 1)
+
+
+def _agreed_points(question: Question, latest: Answer | None) -> float:
+    """From 1 for the answer both sides rank best to −1 for the worst; in vain counts −½."""
+    if latest is None:
+        return 0.0
+    if latest.answer == "unknown":
+        return -0.5
+    sales = _preference(question.answers.sales, latest)
+    marketing = _preference(question.answers.marketing, latest)
+    return 2.0 * ((sales + marketing) / 2.0) - 1.0
 
 
 def _engagement(events: list[Event], as_of: int, definition: Definition) -> dict[str, Cell]:

@@ -57,7 +57,12 @@ def rows(n: int, seed: int = 0, weight: float = 1.0) -> Rows:
     size[rng.random(n) < 0.1] = np.nan
     y = rng.random(n) < expit(1.2 * np.nan_to_num(size) + (colour == 1) - 1)
     matrix = np.column_stack([size, colour, rng.normal(size=n)])
-    return Rows(matrix, y.astype(np.float64), np.full(n, weight))
+    return rows_of(matrix, y.astype(np.float64), np.full(n, weight))
+
+
+def rows_of(matrix: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Rows:
+    """Rows of one lead each, at one instant."""
+    return Rows(matrix, y, weight, np.arange(len(y)), np.zeros(len(y), dtype=np.int64))
 
 
 def test_the_same_rows_give_the_same_bytes() -> None:
@@ -92,7 +97,7 @@ def test_the_text_is_all_model_and_scores_like_the_whole_one() -> None:
     assert "[num_threads" not in text
     assert Trees(text).columns == list(NAMES)
     booster = lgb.train(
-        module._parameters(SPECS, 4, CONFIG), module._dataset(rows(700), ENCODER), 30
+        module._parameters(SPECS, 4, CONFIG), module._dataset(rows(700), ENCODER, ()), 30
     )
     matrix = rows(50, seed=1).matrix
     whole = booster.predict(matrix, raw_score=True)
@@ -127,7 +132,9 @@ def test_without_a_split_that_helps_there_is_the_base_rate_by_weight() -> None:
 def test_a_curve_is_what_the_booster_says_after_each_number_of_trees() -> None:
     held_out = rows(400, seed=5)
     curve = watch_trees(rows(700), held_out, ENCODER, SPECS, 4, CONFIG)
-    booster = lgb.Booster(module._parameters(SPECS, 4, CONFIG), module._dataset(rows(700), ENCODER))
+    booster = lgb.Booster(
+        module._parameters(SPECS, 4, CONFIG), module._dataset(rows(700), ENCODER, ())
+    )
     for _ in curve.held_out:
         booster.update()
     for trees in (1, 2, len(curve.held_out) // 2, len(curve.held_out)):
@@ -155,7 +162,7 @@ def test_losses_are_those_of_the_definition_and_do_not_overflow() -> None:
     by_hand = [-np.log(expit(-3.0)), -np.log(0.5), -np.log(expit(2.5))]
     np.testing.assert_allclose(row_losses(raw, y), by_hand)
     assert np.isfinite(row_losses(np.array([-800.0, 800.0]), np.array([1.0, 0.0]))).all()
-    weighted = weighted_log_loss(raw, Rows(raw[:, None], y, np.array([1.0, 0.0, 3.0])))
+    weighted = weighted_log_loss(raw, rows_of(raw[:, None], y, np.array([1.0, 0.0, 3.0])))
     assert weighted == pytest.approx((by_hand[0] + 3 * by_hand[2]) / 4)
 
 

@@ -56,9 +56,14 @@ def from_the_company() -> Learned:
     return learned(dataset, split.lesson)
 
 
+def trees_of(found: Learned) -> str:
+    assert found.model.learner.trees is not None
+    return found.model.learner.trees.text
+
+
 def everything_of(found: Learned) -> tuple[object, ...]:
     return (
-        found.model.trees.text,
+        found.model.learner.trees.text,
         found.model.encoder,
         found.model.calibrator,
         [(trial.leaves, trial.trees, trial.log_loss) for trial in found.trials],
@@ -88,7 +93,7 @@ def small(dataset: Dataset, config: TrainConfig = QUICK) -> Learned:
 def test_the_bundle_holds_what_learning_the_same_rows_again_gives() -> None:
     """Trained through the store on another day, or here: the same bytes."""
     bundled = trained_company().model()
-    assert from_the_company().model.trees.text == bundled.trees.text
+    assert from_the_company().model.learner.trees.text == bundled.learner.trees.text
     assert from_the_company().model.encoder == bundled.encoder
     assert from_the_company().model.calibrator == bundled.calibrator
 
@@ -135,7 +140,7 @@ def test_the_leakage_of_a_single_fit_row_would_be_seen() -> None:
     y = dataset.y.copy()
     y[split.lesson.folds[0].fit.rows[:1]] = 1 - y[split.lesson.folds[0].fit.rows[:1]]
     other = learned(replace(dataset, y=y), split.lesson)
-    assert other.model.trees.text != from_the_company().model.trees.text
+    assert other.model.learner.trees.text != from_the_company().model.learner.trees.text
 
 
 def test_weights_of_straddlers_enter_fit_choice_and_calibration() -> None:
@@ -143,7 +148,7 @@ def test_weights_of_straddlers_enter_fit_choice_and_calibration() -> None:
     (fold,) = split.lesson.folds
     assert set(fold.fit.weight.tolist()) > {1.0}
     plain = Lesson((replace(fold, fit=Piece.plain(fold.fit.rows)),))
-    assert learned(dataset, plain).model.trees.text != from_the_company().model.trees.text
+    assert trees_of(learned(dataset, plain)) != trees_of(from_the_company())
     unweighted = Lesson((replace(fold, calibrate=Piece.plain(fold.calibrate.rows)),))
     losses = [trial.log_loss for trial in learned(dataset, unweighted).trials]
     assert losses != [trial.log_loss for trial in from_the_company().trials]
@@ -201,7 +206,7 @@ def test_the_number_of_trees_is_the_best_on_rows_unseen() -> None:
         assert 1 <= trial.trees <= QUICK.most_trees
         again = float(np.mean(row_losses(trial.raw, _held_y(made()))))
         assert trial.log_loss == pytest.approx(again)
-    assert len(found.model.trees.text.split("Tree=")) - 1 == found.chosen.trees
+    assert len(found.model.learner.trees.text.split("Tree=")) - 1 == found.chosen.trees
 
 
 def _held_y(dataset: Dataset) -> np.ndarray:
@@ -222,7 +227,7 @@ def test_the_calibration_is_fitted_on_what_the_choice_said_of_unseen_rows_by_wei
     dataset, split = simulated()
     held, found = split.lesson.folds[0].calibrate, from_the_company()
     again = fit_calibrator(
-        found.chosen.raw,
+        found.choice.raw,
         dataset.y[held.rows],
         groups=dataset.lead[held.rows],
         weights=held.weight,
@@ -323,8 +328,7 @@ def test_rows_too_few_for_any_split_give_a_model_that_says_the_base_rate() -> No
     y = np.arange(45) % 2
     found = small(replace(base, y=y))
     raw = found.model.raw(base.frame)
-    assert np.ptp(raw) == 0
-    assert expit(raw[0]) == pytest.approx(y.mean(), abs=1e-9)
+    assert np.abs(expit(raw) - y.mean()).max() < 0.15, "shrunk towards the base rate"
 
 
 def test_steps_are_told_in_words() -> None:
@@ -332,4 +336,6 @@ def test_steps_are_told_in_words() -> None:
     everyone = np.arange(900)
     learn(made(), grouped_lesson(everyone, everyone, QUICK), DEFINITION, QUICK, told.append)
     assert told[:2] == ["trying 2 leaves", "trying 4 leaves"]
-    assert told[2].startswith("fitting ")
+    assert told[2] == "weighing the additive part against the trees"
+    assert told[3].startswith("fitting ")
+    assert told[4] == "measuring how uncertain it is"

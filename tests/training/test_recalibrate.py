@@ -86,7 +86,7 @@ def test_a_world_that_moved_is_followed_and_the_booster_stays(
     assert done.verdict.decision == "promote"
     assert workspace.registry.champion_digest() == done.digest != company.digest
     after = workspace.registry.champion()
-    assert after.trees.text == before.trees.text
+    assert after.learner.trees.text == before.learner.trees.text
     ours = workspace.bundles
     assert (ours / done.digest / "booster.txt").read_bytes() == (
         ours / company.digest / "booster.txt"

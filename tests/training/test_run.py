@@ -66,13 +66,18 @@ def test_training_again_gives_the_same_bundle_and_survives_without_mlflow(
     assert trained.mlflow_run is None
     assert len(told) == 1
     assert told[0].startswith("not catalogued in MLflow (")
-    assert workspace.registry.load(company.digest).trees.text == company.model().trees.text
+    assert (
+        workspace.registry.load(company.digest).learner.trees.text
+        == company.model().learner.trees.text
+    )
     assert workspace.registry.champion_digest() is None, "training promotes nothing"
     assert leads[-1][0] == leads[-1][1] > 1_900
     assert [step for step in steps if "leaves" not in step] == [
         "reading facts and outcomes",
         "looking for columns that know the outcome",
         "learning",
+        "weighing the additive part against the trees",
+        "measuring how uncertain it is",
         "judging on rows it has not seen",
         "writing the bundle",
         "cataloguing in MLflow",
@@ -110,7 +115,7 @@ def test_how_it_was_made_is_recorded(company: TrainedCompany) -> None:
     assert about["versions"] == {n: version(n) for n in ("lightgbm", "numpy", "scikit-learn")}
     assert about["left_out"]["sensitive"] == ["gender", "birth_year"]
     assert about["left_out"]["filled in during the sale"] == ["discount_granted"]
-    assert about["learner"]["trees"] == company.model().trees.text.count("Tree=")
+    assert about["learner"]["trees"] == company.model().learner.trees.text.count("Tree=")
     assert about["learner"]["columns"] == len(company.model().encoder.columns)
     assert [trial["leaves"] for trial in about["learner"]["trials"]] == list(CONFIG.leaves)
     bounds = Bounds(**about["judged"]["bounds"])

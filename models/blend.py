@@ -1,0 +1,177 @@
+"""What does the learner say? Log-odds: a weighted sum of an additive part and boosted trees.
+
+    raw = shift + weight · linear + (1 − weight) · trees
+
+Both parts read the same matrix, and contributions add, so a lead's reasons are exact whatever the
+weight. `spread` says how far another sample of leads would have moved the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import BundleError
+from models.linear import Linear
+from models.trees import Trees
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How the trees read a category of many levels: as one number per level, in log-odds.
+
+    Attributes:
+        values: of each level's code, shape (levels,).
+        missing: of a label that is not known.
+    """
+
+    values: tuple[float, ...]
+    missing: float
+
+    def of(self, codes: Floats) -> Floats:
+        """The number of each code, shape (n,); NaN is *not known*."""
+        unknown = np.isnan(codes)
+        table = np.append(self.values, self.missing)
+        last = len(self.values)
+        return table[np.where(unknown, last, np.minimum(codes, last)).astype(np.int64)]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"values": list(self.values), "missing": self.missing}
+
+
+def by_rates(matrix: Floats, names: Sequence[str], rates: Mapping[str, Rates]) -> Floats:
+    """A matrix of named columns as trees read it: shape (n, columns)."""
+    if not rates:
+        return matrix
+    matrix = matrix.copy()
+    for i, name in enumerate(names):
+        if name in rates:
+            matrix[:, i] = rates[name].of(matrix[:, i])
+    return matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How uncertain raw is: variance = `constant` + `factor` · the sum of the terms' variances.
+
+    Attributes:
+        constant: the same for all, in squared log-odds.
+        factor: of the variances that the linear part's terms have.
+        reach: standard deviations to either side that hold nine of ten such differences.
+    """
+
+    constant: float
+    factor: float
+    reach: float
+
+    def to_json(self) -> dict[str, float]:
+        """As plain data."""
+        return {"constant": self.constant, "factor": self.factor, "reach": self.reach}
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A learner of log-odds.
+
+    Attributes:
+        linear: the additive part; None in bundles of format 1.
+        trees: the boosted part; None before there is enough to learn from.
+        weight: of the linear part, in [0, 1].
+        shift: log-odds added to all.
+        rates: column -> how the trees read it, for categories of many levels.
+        spread: None where it was not measured.
+    """
+
+    linear: Linear | None
+    trees: Trees | None
+    weight: float
+    shift: float = 0.0
+    rates: Mapping[str, Rates] = field(default_factory=dict)
+    spread: Spread | None = None
+
+    @classmethod
+    def of_trees(cls, trees: Trees) -> Blend:
+        """Trees alone."""
+        return cls(None, trees, 0.0)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in the order in which they must come."""
+        if self.linear is not None:
+            return [term.column for term in self.linear.terms]
+        return self.trees.columns if self.trees is not None else []
+
+    def raw(self, matrix: Floats) -> Floats:
+        """Log-odds of shape (n,) for a matrix of shape (n, columns)."""
+        raw = np.full(len(matrix), self.shift)
+        if self.linear is not None and self.weight > 0:
+            raw += self.weight * self.linear.raw(matrix)
+        if self.trees is not None and self.weight < 1:
+            raw += (1 - self.weight) * self.trees.raw(by_rates(matrix, self.columns, self.rates))
+        return raw
+
+    def contributions(self, matrix: Floats) -> tuple[Floats, float]:
+        """What each column adds, shape (n, columns), and the base they add to; exact.
+
+        A curve's or a level's value for the linear part, Shapley values for the trees: both are what
+        the column adds to the mean, so their weighted sum is too.
+        """
+        shares, base = np.zeros(matrix.shape), self.shift
+        if self.linear is not None and self.weight > 0:
+            shares += self.weight * self.linear.contributions(matrix)
+            base += self.weight * self.linear.intercept
+        if self.trees is not None and self.weight < 1 and len(matrix):
+            boosted = self.trees.contributions(by_rates(matrix, self.columns, self.rates))
+            shares += (1 - self.weight) * boosted[:, :-1]
+            base += (1 - self.weight) * float(boosted[0, -1])
+        return shares, base
+
+    def variance(self, matrix: Floats) -> Floats | None:
+        """The variance of raw, shape (n,), in squared log-odds; None where it was not measured."""
+        if self.spread is None or self.linear is None:
+            return None
+        return self.spread.constant + self.spread.factor * self.linear.variance(matrix)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the trees, as plain data."""
+        return {
+            "linear": None if self.linear is None else self.linear.to_json(),
+            "weight": self.weight,
+            "shift": self.shift,
+            "rates": {name: rates.to_json() for name, rates in sorted(self.rates.items())},
+            "spread": None if self.spread is None else self.spread.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, content: Any, booster: str) -> Blend:
+        """From what `to_json` gave and the booster's text.
+
+        Raises:
+            BundleError: it is something else, or does not hold together.
+        """
+        try:
+            linear = None if content["linear"] is None else Linear.from_json(content["linear"])
+            spread = None if content["spread"] is None else Spread(**content["spread"])
+            rates = {
+                str(name): Rates(tuple(map(float, one["values"])), float(one["missing"]))
+                for name, one in content["rates"].items()
+            }
+            weight, shift = float(content["weight"]), float(content["shift"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"the bundle's learner cannot be read: {error!r}") from error
+        trees = Trees(booster) if booster else None
+        if not (0.0 <= weight <= 1.0 and np.isfinite(shift)):
+            raise BundleError(f"the bundle's learner has weight {weight} and shift {shift}")
+        if (weight > 0 and linear is None) or (weight < 1 and trees is None):
+            raise BundleError("the bundle's learner lacks a part that has a weight")
+        blend = cls(linear, trees, weight, shift, rates, spread)
+        if trees is not None and trees.columns != blend.columns:
+            raise BundleError("the two parts of the bundle's learner read different columns")
+        return blend

@@ -1,0 +1,162 @@
+"""How is the additive part fitted? Penalised logistic regression whose penalties the rows choose.
+
+A number column becomes ramps between its quantiles, whose coefficients are the curve's increments:
+shrinking them is a random walk prior of first order (Eilers and Marx 1996), under which trends are
+cheap and jumps dear, and bounds on them make a curve monotone. A category's levels shrink towards
+their mean like random intercepts: five deals of a level are neither ignored nor believed (Gelman and
+Hill 2007, chapter 12).
+
+How much a column's coefficients vary is estimated from the rows themselves, for each column, by
+maximising the evidence in Laplace's approximation (MacKay 1992; Breslow and Clayton 1993) under an
+inverse gamma prior; columns that say nothing shrink to nothing. docs/decisions/0022 has figures.
+
+The agreed score is the prior mean: before any outcome the model is the scorecard, and it stays so
+until outcomes speak against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.bant import AGREED
+from features.catalog import FeatureSpec
+from models.encoder import Encoder
+from models.linear import Linear
+from training.design import Design
+from training.fit import Rows
+from training.newton import Problem, minimise
+
+Floats = NDArray[np.float64]
+
+AGREED_SLOPE = 2.0
+"""Log-odds between a lead of average answers and one of the best, before outcomes have a say."""
+
+RATE_SPREAD = 0.5
+"""Standard deviation, in log-odds, of the true rate around the expected one; 20 % may be 13 to 29 %."""
+
+_VARIANCE, _WORTH = 0.05, 6.0
+"""A column's coefficients are expected to vary by this, and that counts like so many of them."""
+
+_LEAST, _MOST = 1e-5, 2.0
+_ROUNDS = 12
+_SETTLED = 0.05
+_ROWS = 20_000
+"""Rows that estimate the variances: more change them by less than they are uncertain."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed before the rows are seen.
+
+    Attributes:
+        rate: the expected share of won rows; None: nothing is known.
+        variances: of each column's coefficients, in the order of the columns.
+    """
+
+    rate: float | None
+    variances: Floats
+
+
+def estimate_prior(
+    rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], rate: float | None, seed: int
+) -> Prior:
+    """How much each column's coefficients vary, as the rows make most likely.
+
+    Args:
+        rows: what is learned from; of more than 20,000 a seeded sample is taken, whole leads at once.
+        encoder: the columns.
+        specs: their meaning.
+        rate: the expected share of won rows, if it is agreed on.
+        seed: of the sample.
+    """
+    rows = _sampled(rows, seed)
+    design = Design.of(rows, encoder, specs)
+    prior = Prior(rate, np.full(len(encoder.columns), _VARIANCE))
+    problem, at = _problem(rows, design, prior), _start(design, prior)
+    for _ in range(_ROUNDS):
+        at = minimise(problem, at, rounds=6)
+        variances = _most_likely(design, problem, at)
+        moved = np.abs(np.log(variances / prior.variances)).max(initial=0.0)
+        prior = Prior(rate, variances)
+        problem = _problem(rows, design, prior, problem.matrix)
+        if moved < _SETTLED:
+            break
+    return prior
+
+
+def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior: Prior) -> Linear:
+    """Fit the additive part under a prior, with the variance of each of its values.
+
+    Args:
+        rows: what to learn from; there may be none, then the prior speaks alone.
+        encoder: the columns.
+        specs: their meaning.
+        prior: the expected rate and how much each column may say.
+    """
+    design = Design.of(rows, encoder, specs)
+    problem = _problem(rows, design, prior)
+    at = minimise(problem, _start(design, prior))
+    return design.linear(at, problem.covariance(at), problem.weight, problem.matrix)
+
+
+def _sampled(rows: Rows, seed: int) -> Rows:
+    """At most about `_ROWS` rows, whole leads at once."""
+    share = _ROWS / max(len(rows.y), 1)
+    if share >= 1:
+        return rows
+    drawn = np.random.default_rng(seed).random(int(rows.lead.max()) + 1) < share
+    kept = np.flatnonzero(drawn[rows.lead])
+    return rows.take(kept, rows.weight[kept])
+
+
+def _problem(rows: Rows, design: Design, prior: Prior, matrix: Floats | None = None) -> Problem:
+    """The penalised likelihood; rows count as many as there are leads, for leads are the evidence."""
+    known = prior.rate is not None
+    precision = 1.0 / np.concatenate(
+        [[RATE_SPREAD**2 if known else 1e9], design.spread_out(prior.variances)]
+    )
+    total = rows.weight.sum()
+    leads = len(np.unique(rows.lead))
+    return Problem(
+        matrix=design.matrix(rows.matrix) if matrix is None else matrix,
+        y=rows.y,
+        weight=rows.weight * (leads / total) if total > 0 else rows.weight,
+        mean=_prior_mean(design, prior.rate),
+        precision=precision,
+        lower=design.lower,
+        upper=design.upper,
+    )
+
+
+def _prior_mean(design: Design, rate: float | None) -> Floats:
+    """The scorecard: the expected rate, and a slope on the agreed score."""
+    mean = np.zeros(design.width)
+    mean[0] = 0.0 if rate is None else np.log(rate / (1 - rate))
+    for block, here in design.places():
+        if block.column == AGREED and block.knots is not None:
+            mean[here][:-1] = AGREED_SLOPE * np.diff(block.knots)
+            # The curve starts at its first knot, the scorecard at 0.
+            mean[0] += AGREED_SLOPE * block.knots[0]
+    return mean
+
+
+def _start(design: Design, prior: Prior) -> Floats:
+    return _prior_mean(design, prior.rate)
+
+
+def _most_likely(design: Design, problem: Problem, at: Floats) -> Floats:
+    """One step of expectation maximisation for the variance of each column's coefficients."""
+    spread = np.diag(problem.covariance(at))
+    away = (at - problem.mean) ** 2 + spread
+    seen = np.asarray(np.abs(problem.matrix).sum(axis=0) > 0)
+    found = []
+    for _, here in design.places():
+        known = seen[here]
+        total = away[here][known].sum() + 2 * _WORTH * 0.5 * _VARIANCE
+        found.append(total / (known.sum() + 2 * _WORTH * 0.5))
+    variances: Floats = np.clip(np.array(found), _LEAST, _MOST)
+    return variances

@@ -1,0 +1,118 @@
+"""Where is a penalised logistic likelihood highest, within bounds? Newton's method, safeguarded.
+
+With bounds each step is a bounded least-squares problem (Stark and Parker 1995), which SciPy solves
+exactly; without active bounds it is one Cholesky factorisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve, cholesky
+from scipy.optimize import lsq_linear
+
+Floats = NDArray[np.float64]
+
+_CLOSE = 1e-8
+_PORTION = 8_192
+"""Rows whose weighted copy is held at once."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Σ weight·logloss + ½ Σ precision·(β − mean)², minimised over β between bounds.
+
+    Attributes:
+        matrix: shape (n, width), a column of ones first.
+        y, weight: shape (n,).
+        mean, precision: of the prior, shape (width,).
+        lower, upper: bounds, shape (width,).
+    """
+
+    matrix: Floats
+    y: Floats
+    weight: Floats
+    mean: Floats
+    precision: Floats
+    lower: Floats
+    upper: Floats
+
+    def value(self, at: Floats) -> float:
+        """The penalised loss."""
+        raw = self.matrix @ at
+        loss = self.weight @ (np.logaddexp(0.0, raw) - self.y * raw)
+        return float(loss + 0.5 * self.precision @ (at - self.mean) ** 2)
+
+    def slope(self, at: Floats) -> Floats:
+        """Its gradient, shape (width,)."""
+        wrong = self.weight * (_sigmoid(self.matrix @ at) - self.y)
+        slope: Floats = self.matrix.T @ wrong + self.precision * (at - self.mean)
+        return slope
+
+    def curvature(self, at: Floats) -> Floats:
+        """Its Hessian, shape (width, width)."""
+        said = _sigmoid(self.matrix @ at)
+        inner = self.weight * np.maximum(said * (1 - said), 1e-6)
+        total = np.diag(self.precision)
+        for start in range(0, len(inner), _PORTION):
+            rows = slice(start, start + _PORTION)
+            portion = self.matrix[rows]
+            total += (portion.T * inner[rows]) @ portion
+        return total
+
+    def covariance(self, at: Floats) -> Floats:
+        """Of the coefficients in Laplace's approximation, shape (width, width)."""
+        found: Floats = cho_solve(cho_factor(self.curvature(at)), np.eye(len(at)))
+        return found
+
+
+def minimise(problem: Problem, start: Floats, rounds: int = 50) -> Floats:
+    """The coefficients with the lowest penalised loss, shape (width,).
+
+    Args:
+        problem: what to minimise; convex, so there is one answer.
+        start: where to begin, within the bounds.
+        rounds: Newton steps at the most.
+    """
+    here = np.clip(start, problem.lower, problem.upper)
+    value = problem.value(here)
+    for _ in range(rounds):
+        there, lower = _searched(problem, here, _step(problem, here), value)
+        if value - lower < _CLOSE * max(1.0, abs(value)):
+            return there
+        here, value = there, lower
+    return here
+
+
+def _sigmoid(raw: Floats) -> Floats:
+    said: Floats = 1.0 / (1.0 + np.exp(-np.clip(raw, -30, 30)))
+    return said
+
+
+def _step(problem: Problem, here: Floats) -> Floats:
+    """The Newton step, within bounds where there are any."""
+    curvature, slope = problem.curvature(here), problem.slope(here)
+    step: Floats = cho_solve(cho_factor(curvature), -slope)
+    there = here + step
+    if ((there >= problem.lower - 1e-12) & (there <= problem.upper + 1e-12)).all():
+        return step
+    # min ½‖R(β − there)‖² within the bounds, with RᵀR the curvature: the quadratic model's answer.
+    root = cholesky(curvature)
+    bounds = (problem.lower, problem.upper)
+    found = lsq_linear(root, root @ there, bounds=bounds, method="bvls")
+    within: Floats = np.clip(found.x, problem.lower, problem.upper) - here
+    return within
+
+
+def _searched(problem: Problem, here: Floats, step: Floats, value: float) -> tuple[Floats, float]:
+    """As much of a step as lowers the loss."""
+    share = 1.0
+    while share > 1e-6:
+        there = here + share * step
+        lower = problem.value(there)
+        if lower <= value:
+            return there, lower
+        share /= 2
+    return here, value
