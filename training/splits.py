@@ -1,7 +1,8 @@
 """Which rows may be learned from, and which judge? Disjoint pieces, each later than the one before.
 
 With time: the newest rows judge, the newest of the others calibrate, and a purge gap of one horizon
-lies between pieces, so that no outcome a piece learned from lies in the time of the next. Without
+and the reporting lag lies between pieces, so that no outcome a piece learned from was still unknown
+when the next began. Without
 time: seeded folds, in which rows that say the same stay together.
 
 Leads never straddle. A lead whose rows fall into several pieces is given to one of them by a seeded
@@ -99,13 +100,13 @@ def forward_split(dataset: Dataset, definition: Definition, config: TrainConfig)
 
     Args:
         dataset: matured rows only.
-        definition: its horizon is the purge gap.
+        definition: its horizon and reporting lag are the purge gap.
         config: shares and seed.
 
     Raises:
         NotEnoughEvidenceError: the history is too short for three pieces and the gaps.
     """
-    gap = days(definition.horizon_days) if definition.horizon_days is not None else 0
+    gap = purge_gap(definition)
     judge_from = _boundary(dataset.as_of, config.judge_share)
     before = dataset.as_of[_ended(dataset.as_of, gap, judge_from)]
     if len(before) == 0:
@@ -116,6 +117,17 @@ def forward_split(dataset: Dataset, definition: Definition, config: TrainConfig)
     if min(len(fit), len(calibrate), len(judge)) == 0:
         raise _too_short(dataset, definition)
     return Split(Lesson((Fold(fit, calibrate),)), judge, bounds)
+
+
+def purge_gap(definition: Definition) -> int:
+    """How long before a piece the rows end that another piece learns from, in microseconds.
+
+    A row's outcome is known one horizon and the reporting lag after it; until-closed promises have
+    no horizon, and no gap.
+    """
+    if definition.horizon_days is None:
+        return 0
+    return days(definition.horizon_days) + days(definition.reporting_lag_days)
 
 
 def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
@@ -236,6 +248,7 @@ def _too_short(dataset: Dataset, definition: Definition) -> NotEnoughEvidenceErr
     first, last = iso(int(dataset.as_of.min())), iso(int(dataset.as_of.max()))
     return NotEnoughEvidenceError(
         f"the matured history from {first} to {last} is too short to fit, calibrate and judge with a "
-        f"gap of the horizon ({definition.horizon_days} days) between them",
+        f"gap of the horizon ({definition.horizon_days} days) and the reporting lag "
+        f"({definition.reporting_lag_days:g} days) between them",
         hint="Import a longer history, agree on a shorter horizon, or wait for more cohorts.",
     )

@@ -1,6 +1,7 @@
 """Which way of counting wins reads the truth? Whole cohorts that matured; no short cut does.
 
-The target is P(won within the horizon | not closed off merit) of the simulated company, known exactly.
+The target is P(won within the horizon) of the simulated company, known exactly; leads that closed off
+merit did not buy (docs/decisions/0019).
 What is right lies within four standard errors clustered by lead (two-sided, one in 16,000), what is
 wrong at least two beyond; the company is drawn once.
 On eight companies of 6,000 leads the ratios to the truth were 1.004 ± .013 for whole cohorts, 1.72 ± .02
@@ -41,7 +42,7 @@ def known() -> Known:
     definition = workspace.definition()
     dataset = build_dataset(workspace.store, definition, END, most_leads=10**6, seed=0)
     chances = company.truth.probability(dataset.frame.lead_ids, dataset.as_of)
-    truth = np.nan_to_num(chances.won / (1 - chances.off_merit))
+    truth = np.nan_to_num(chances.won)
     leads = sorted(set(dataset.frame.lead_ids))
     position = {lead: i for i, lead in enumerate(leads)}
     asked = Queries.at([position[lead] for lead in dataset.frame.lead_ids], dataset.as_of)
@@ -110,11 +111,23 @@ def test_making_a_lead_count_once_lets_the_weight_know_the_outcome() -> None:
     assert mean > 2 * error
 
 
-def test_junk_is_a_reason_of_its_own_and_not_a_loss() -> None:
+def test_junk_is_a_reason_of_its_own_and_was_not_bought() -> None:
     dataset = known().dataset
     off = dataset.reason == OFF_MERIT
     assert off.sum() > 50
-    assert (dataset.y[off] == -1).all()
+    assert (dataset.y[off] == 0).all()
+
+
+def test_without_the_junk_fresh_leads_would_be_promised_too_much() -> None:
+    """A rep cannot know that a fresh lead is junk: dropping the rows that turned out so misleads."""
+    dataset = known().dataset
+    fresh = np.flatnonzero((dataset.y >= 0) & (dataset.frame.columns["lead_age_days"] < 30))
+    mean, error = gap(dataset.y, fresh)
+    assert abs(mean) < 4 * error
+    merited = fresh[dataset.reason[fresh] != OFF_MERIT]
+    too_much = dataset.y[merited].mean() / dataset.y[fresh].mean()
+    assert len(merited) < 0.95 * len(fresh)
+    assert too_much > 1.05
 
 
 def test_the_definition_promises_what_the_truth_is_about() -> None:
