@@ -146,4 +146,6 @@ def coefficient_errors(problem: LogisticProblem, beta: Floats, codes: Codes) -> 
     if len(scores) < 2:
         return np.full(len(beta), np.inf)
     meat = scores.T @ scores * (len(scores) / (len(scores) - 1))
-    return np.asarray(np.sqrt(np.diag(bread @ meat @ bread)), dtype=np.float64)
+    variance = np.diag(bread @ meat @ bread)
+    # Of columns that say the same, rounding may leave a variance a hair below 0.
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)), dtype=np.float64)
