@@ -22,8 +22,13 @@ from features.definition import Definition
 from features.facts import Queries
 from features.store.outcomes import load_outcomes
 from training.dataset import Dataset, build_dataset
+from training.delay import delayed
 from training.intervals import clustered_error
 from training.labels import IMMATURE, LOST, OFF_MERIT, WON, label
+
+LAG = 21 * DAY
+"""The simulated company's reporting lag."""
+START = END - 731 * DAY
 
 
 @dataclass(frozen=True)
@@ -133,3 +138,49 @@ def test_without_the_junk_fresh_leads_would_be_promised_too_much() -> None:
 def test_the_definition_promises_what_the_truth_is_about() -> None:
     definition: Definition = trained_company().model().definition
     assert definition.horizon_days == 90.0
+
+
+def weighted(cutoff: int, *, immature: bool) -> tuple[float, float, float]:
+    """Share won, mean truth and its error at an earlier cutoff, as it could be known then."""
+    dataset = known().dataset
+    assert dataset.follow is not None
+    rows = np.flatnonzero(dataset.as_of < cutoff - LAG)
+    found = delayed(
+        dataset.as_of[rows],
+        dataset.follow.take(rows),
+        90 * DAY,
+        LAG,
+        cutoff,
+        immature=immature,
+    )
+    assert (found.watched.refused is None) == immature
+    share = found.weight / found.weight.sum()
+    off = np.maximum(found.y, 0) - known().truth[rows]
+    codes = np.unique(dataset.lead[rows], return_inverse=True)[1].reshape(-1)
+    mean = float(share @ off)
+    return mean, clustered_error(share * (off - mean), codes), float(found.watched.used)
+
+
+def test_immature_cohorts_by_weight_read_the_truth_too_and_more_of_them() -> None:
+    """At four earlier instants, each with its own wins still to come."""
+    for days in (330, 420, 510, 600):
+        cutoff = START + days * DAY
+        mean, error, used = weighted(cutoff, immature=True)
+        _, _, matured = weighted(cutoff, immature=False)
+        assert abs(mean) < 4 * error
+        assert used > 1.05 * matured
+
+
+def test_of_young_cohorts_the_short_cuts_misread_what_the_weights_do_not() -> None:
+    """The same cutoffs: closed leads only read too much, open ones as lost too little."""
+    dataset = known().dataset
+    assert dataset.follow is not None
+    for days in (330, 420, 510, 600):
+        seen_for = START + days * DAY - LAG - dataset.as_of
+        rows = np.flatnonzero(seen_for > 0)
+        ended = dataset.follow.ended < np.minimum(seen_for, 90 * DAY)
+        won = (ended & dataset.follow.won).astype(float)
+        mean, error = gap(won, rows[ended[rows]])
+        assert mean > 2 * error
+        mean, error = gap(won, rows[seen_for[rows] < 90 * DAY])
+        assert mean < -2 * error
