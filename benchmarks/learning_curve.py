@@ -15,7 +15,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from features.errors import NotEnoughEvidenceError
 from training.config import TrainConfig
 from training.learn import learn
 from training.metrics import auc, log_loss
-from training.splits import Lesson, Split
+from training.splits import Split
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -118,7 +118,7 @@ def _with_folds(split: Split) -> Split:
     """Without the folds that the draw has left nothing in to fit or to hold out."""
     folds = split.lesson.folds
     full = [fold for fold in folds if min(len(fold.fit), len(fold.calibrate)) > 0]
-    return Split(Lesson(tuple(full) or folds), split.judge, split.bounds)
+    return replace(split, lesson=replace(split.lesson, folds=tuple(full) or folds))
 
 
 def _ours(history: History, splits: Sequence[Split], config: TrainConfig) -> list[Answer] | None:

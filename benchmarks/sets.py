@@ -26,7 +26,7 @@ from training.config import TrainConfig
 from training.dataset import Dataset, build_dataset, newest_cutoff
 from training.run import look_for_leakage, plan
 from training.simulate import simulate
-from training.splits import Fold, Lesson, Piece, Split, row_groups
+from training.splits import Piece, Split, row_groups
 
 Ints = NDArray[np.int64]
 Sets = Mapping[str, str]
@@ -127,8 +127,11 @@ def only_leads(split: Split, matured: Dataset, leads: Ints) -> Split:
         here = wanted[piece.rows]
         return Piece(piece.rows[here], piece.weight[here])
 
-    folds = tuple(Fold(kept(fold.fit), kept(fold.calibrate)) for fold in split.lesson.folds)
-    return replace(split, lesson=Lesson(folds))
+    folds = tuple(
+        replace(fold, fit=kept(fold.fit), calibrate=kept(fold.calibrate))
+        for fold in split.lesson.folds
+    )
+    return replace(split, lesson=replace(split.lesson, folds=folds))
 
 
 def data_argument(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ def found(tiny: Tiny) -> dict[str, Any]:
     """What the command prints of both sets."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        arguments = ["--data", str(tiny.data), "--peers", "--json", "--autogluon-seconds", "0"]
+        arguments = ["--data", str(tiny.data), "--peers", "--json", "--autogluon-python", "false"]
         assert main(arguments, tiny.sets) == 0
     (line,) = out.getvalue().splitlines()
     return {"json": json.loads(line), "table": err.getvalue()}
@@ -78,6 +78,7 @@ def test_people_are_shown_a_line_for_everybody(found: dict[str, Any]) -> None:
     for who in ("ours", *PEERS):
         assert sum(line.split()[:1] == [who] for line in found["table"].splitlines()) == 2
     assert "dated: forward, 150 judged" in found["table"]
+    assert "without AutoGluon: false does not have it" in found["table"]
     assert f"undated: grouped, {found['json']['undated']['n_test']} judged" in found["table"]
 
 
