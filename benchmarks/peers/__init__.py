@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from benchmarks.peers.base_rate import base_rate
 from benchmarks.peers.boosting import lightgbm, lightgbm_isotonic
 from benchmarks.peers.logistic import logistic_regression
-from benchmarks.peers.odoo import odoo, odoo_numbers
+from benchmarks.peers.odoo import odoo, odoo_tenths
 from benchmarks.peers.task import Answer, Peer, Task, task_of
 
 __all__ = ["PEERS", "Answer", "Peer", "Task", "task_of"]
@@ -18,6 +18,6 @@ PEERS: Mapping[str, Peer] = {
     "lightgbm": lightgbm,
     "lightgbm_isotonic": lightgbm_isotonic,
     "odoo": odoo,
-    "odoo_numbers": odoo_numbers,
+    "odoo_tenths": odoo_tenths,
 }
 """Those that need nothing but what training needs."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.peers.task import Answer, Task, watch
-from features.frames import Category, Column
+from features.frames import Category, Column, FeatureFrame
 
 SMOOTHING = 0.1
 """A cell is born with this in both counts, and never falls below it."""
@@ -70,55 +71,71 @@ def odoo(task: Task) -> Answer:
     """Count the lesson's leads and answer as Odoo would, with the fields its settings are made for.
 
     These are the attributes and the BANT answers that are categories, and what is yes or no; empty
-    ones say nothing. Numbers are left out. All leads stand in one stage, because rows are leads as
-    they came in, not as they were closed.
+    ones say nothing. Numbers are left out: Odoo would take each distinct value for a category. All
+    leads stand in one stage, because rows are leads as they came in, not as they were closed.
     """
-    return _scored(task, most_values=2)
+    return _scored(task, tenths=False)
 
 
-def odoo_numbers(task: Task) -> Answer:
-    """The same with numbers, which Odoo takes as one category per distinct value.
+def odoo_tenths(task: Task) -> Answer:
+    """The same where somebody has cut the numbers into tenths beforehand, each a selection field.
 
-    Nothing hinders its user from choosing such fields. Ranks of answers are still left out: they
-    would count an answer twice.
+    Ranks and other numbers made from answers are still left out: they would count an answer twice.
     """
-    return _scored(task, most_values=len(task.y))
+    return _scored(task, tenths=True)
 
 
-def _scored(task: Task, most_values: int) -> Answer:
-    columns = task.lesson.columns.items()
-    fields = [name for name, column in columns if _is_field(name, column, most_values)]
+def _scored(task: Task, tenths: bool) -> Answer:
     table = FrequencyTable(["new", "won"])
     with watch() as taken:
-        lesson = _leads({name: task.lesson.columns[name] for name in fields}, len(task.lesson))
-        for values, won in zip(lesson, task.y.tolist(), strict=True):
+        columns = task.lesson.columns
+        fields = [name for name, column in columns.items() if _is_field(name, column, tenths)]
+        cuts = {name: _cuts(columns[name]) for name in fields}
+        for values, won in zip(_leads(task.lesson, fields, cuts), task.y.tolist(), strict=True):
             table.count(values, "new", bool(won))
-    asked = _leads({name: task.asked.columns[name] for name in fields}, len(task.asked))
+    asked = _leads(task.asked, fields, cuts)
     percents = [table.percent(values, "new") or 0.0 for values in asked]
     return Answer(np.array(percents) / 100.0, taken.seconds)
 
 
-def _is_field(name: str, column: Column, most_values: int) -> bool:
+Cuts = NDArray[np.float64] | None
+"""Where a number is cut, upper ends included; None for a category."""
+
+
+def _is_field(name: str, column: Column, tenths: bool) -> bool:
     if isinstance(column, Category):
         return True
     if name.startswith("bant_"):
         return False
-    return len(np.unique(column[~np.isnan(column)])) <= most_values
+    return tenths or len(np.unique(column[~np.isnan(column)])) <= 2
 
 
-def _leads(fields: Mapping[str, Column], rows: int) -> Iterable[Values]:
+def _cuts(column: Column) -> Cuts:
+    if isinstance(column, Category):
+        return None
+    known = column[~np.isnan(column)]
+    values = np.unique(known)
+    return values[:1] if len(values) <= 2 else np.unique(np.quantile(known, np.arange(1, 10) / 10))
+
+
+def _leads(frame: FeatureFrame, fields: Sequence[str], cuts: Mapping[str, Cuts]) -> list[Values]:
     """For each row the fields that are known, as text."""
-    labels = {
-        name: column.labels() if isinstance(column, Category) else _texts(column)
-        for name, column in fields.items()
-    }
-    for row in range(rows):
-        yield {name: text for name, column in labels.items() if (text := column[row]) is not None}
+    labels = {name: _labels(frame.columns[name], cuts[name]) for name in fields}
+    return [
+        {name: text for name, column in labels.items() if (text := column[row]) is not None}
+        for row in range(len(frame))
+    ]
 
 
-def _texts(column: Column) -> list[str | None]:
-    assert not isinstance(column, Category)
-    return [None if math.isnan(value) else repr(value) for value in column.tolist()]
+def _labels(column: Column, cuts: Cuts) -> list[str | None]:
+    if isinstance(column, Category):
+        return column.labels()
+    assert cuts is not None, "a column is a number in the lesson and where it is asked about"
+    tenth = np.searchsorted(cuts, column).tolist()
+    return [
+        None if math.isnan(value) else str(i)
+        for i, value in zip(tenth, column.tolist(), strict=True)
+    ]
 
 
 def _expit(log_odds: float) -> float:

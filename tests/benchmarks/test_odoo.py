@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.peers.odoo import FrequencyTable, odoo, odoo_numbers
+from benchmarks.peers.odoo import FrequencyTable, odoo, odoo_tenths
 from benchmarks.peers.task import Task
 from features.frames import Category, Column, FeatureFrame
 
@@ -82,26 +82,32 @@ def _task(columns: dict[str, Column], y: list[int]) -> Task:
     return Task(frame, np.array(y), np.ones(n), (), frame, 0)
 
 
-def test_categories_and_yes_or_no_are_fields_and_numbers_only_when_asked_for() -> None:
+def test_what_is_yes_or_no_is_a_field_as_a_category_is() -> None:
     y = [1, 1, 1, 0, 0, 0] * 20
-    number = np.array([7.0, 8.0, 9.0, 1.0, 2.0, 3.0] * 20)
-    same = np.full(len(y), 0.5)
-    task = _task({"attr_employees": number}, y)
-    assert odoo(task).probability == pytest.approx(same)
-    assert odoo_numbers(task).probability[:6].tolist() == sorted(
-        odoo_numbers(task).probability[:6].tolist(), reverse=True
-    )
     for column in (np.array(y, dtype=np.float64), Category.of(["ab"[won] for won in y])):
         probability = odoo(_task({"attr_told": column}, y)).probability
         assert probability[0] > 0.9 > 0.1 > probability[3]
+
+
+def test_numbers_are_fields_only_when_they_were_cut_into_tenths() -> None:
+    number = np.arange(200.0)
+    y = [1 if value >= 100 else 0 for value in number]
+    seldom = np.where(number >= 195, number, 0.0)
+    task = _task({"attr_employees": number}, y)
+    assert odoo(_task({"attr_calls": seldom}, y)).probability == pytest.approx(np.full(200, 0.5))
+    assert odoo(task).probability == pytest.approx(np.full(200, 0.5))
+    probability = odoo_tenths(task).probability
+    assert len(np.unique(probability[:100])) == len(np.unique(probability[100:])) == 1
+    # Each tenth holds 20 leads of one sort: (20.1 / 101) against (0.1 / 101), the prior even.
+    assert probability[150] == pytest.approx(20.1 / 20.2, abs=5e-5)
 
 
 def test_the_rank_of_an_answer_does_not_count_the_answer_twice() -> None:
     y = [1, 1, 1, 0] * 10 + [0, 0, 0, 1] * 10
     answers = Category.of(["best"] * 40 + ["worst"] * 40)
     rank = np.array([1.0] * 40 + [0.0] * 40)
-    once = odoo_numbers(_task({"bant_need": answers}, y)).probability
-    both = odoo_numbers(_task({"bant_need": answers, "bant_need_sales": rank}, y)).probability
+    once = odoo_tenths(_task({"bant_need": answers}, y)).probability
+    both = odoo_tenths(_task({"bant_need": answers, "bant_need_sales": rank}, y)).probability
     assert both.tolist() == once.tolist()
 
 

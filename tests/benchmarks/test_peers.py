@@ -16,8 +16,7 @@ from features.frames import Category
 from models.calibrators import FLOOR
 from training.metrics import log_loss
 
-LEARNERS = [name for name in PEERS if name not in ("base_rate", "odoo_numbers")]
-"""Those that learn here: numbers as categories are noise where hardly one comes back."""
+LEARNERS = [name for name in PEERS if name != "base_rate"]
 
 
 @pytest.fixture
