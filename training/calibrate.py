@@ -1,15 +1,13 @@
 """Which map from raw score to probability do these outcomes pay for?
 
 Rule: do no harm. A calibrator is kept over what is said now – by the model itself, or by the champion's
-calibrator that it is to replace – and over a simpler one only when the log loss it saves on leads it was
-not fitted on has an interval that leaves out 0. Only the offset, from `LEVEL_FROM` leads on,
-needs no more than to save anything: a level that moved is what drift does first, and one number is
-cheap to be wrong about (docs/decisions/0013). How many candidates may try is decided by the number
-of winning (or, when fewer, losing) leads, the ladder of `RUNGS`.
+calibrator that it is to replace – and over a simpler one only when it saves more than one standard error
+of log loss on leads it was not fitted on. Only the offset, from `LEVEL_FROM` leads on, needs no more
+than to save anything: a level that moved is what drift does first, and one number is cheap to be wrong
+about (docs/decisions/0013). Who may try is decided by the number of winning (or, when fewer, losing)
+leads, the ladder of `RUNGS`.
 
-The ladder comes from simulation with a perfectly calibrated model and 35 wins in 200 leads: the
-log loss that each calibrator adds, times 1e-4, was 27 for an offset, 66 Platt, 91 beta and 344
-isotonic; with 900 wins in 5,000 leads 1, 2, 2 and 34.
+Ladder and rule come from simulation, `benchmarks/calibrators.py`; docs/decisions/0017 has the figures.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ from training.intervals import (
     checked_weights,
     clustered_error,
     group_codes,
+    normal_quantile,
     plain,
 )
 
@@ -39,13 +38,16 @@ RUNGS: tuple[tuple[int, str], ...] = (
     (0, "offset"),
     (30, "platt"),
     (90, "beta"),
+    (90, "venn_abers"),
     (900, "isotonic"),
-    (900, "venn_abers"),
 )
 """From this many winning (or losing) leads on, this calibrator may try; no change always may."""
 
 LEVEL_FROM = 30
 """From this many winning (or losing) leads on, an offset is kept when it saves anything at all."""
+
+KEPT_FROM = 1.0
+"""A calibrator that bends is kept from so many standard errors saved on."""
 
 _FOLDS = 10
 
@@ -60,7 +62,7 @@ class Candidate:
         log_loss: on leads it was not fitted on, in nats.
         against: the simpler candidate it had to beat; empty for no change.
         gain: log loss saved against that one, with its interval clustered by lead.
-        kept: whether the interval leaves out 0; for the offset, whether anything was saved.
+        kept: whether more than one standard error was saved; for the offset, anything at all.
     """
 
     name: str
@@ -134,6 +136,11 @@ def _gain(before: Floats, after: Floats, rows: _Rows) -> Interval:
     return Interval.around(mean, error)
 
 
+def _error(gain: Interval) -> float:
+    """The standard error that the interval was built from."""
+    return (gain.upper - gain.estimate) / normal_quantile(gain.level)
+
+
 def _mean(loss: Floats, rows: _Rows) -> float:
     return float(np.average(loss, weights=rows.weights))
 
@@ -150,7 +157,7 @@ def _compete(
         loss = _out_of_fold(FITTERS[name], rows, folds, start)
         gain = _gain(best_loss, loss, rows)
         is_level = name == "offset" and rarer >= LEVEL_FROM
-        kept = (gain.estimate if is_level else gain.lower) > 0
+        kept = gain.estimate > (0.0 if is_level else KEPT_FROM * _error(gain))
         table.append(Candidate(name, _mean(loss, rows), best, gain, kept))
         if kept:
             best, best_loss = name, loss
