@@ -20,8 +20,8 @@ from features.store.promotions import DecisionRecord, list_bundles, list_decisio
 from features.store.tables import leads
 from models.bundle import read_card, read_manifest
 from models.workspace import Workspace
-from training.promote import unseen_rows
 from training.recalibrate import LEAST_WINS, out_of_fold, recalibrate
+from training.unseen import unseen_rows
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +115,9 @@ def _says_where_it_comes_from(workspace: Workspace, digest: str, parent: str) ->
     rows = unseen_rows(workspace, workspace.registry.load(parent))
     assert rows is not None
     assert about["calibration"]["through_instant"] == int(rows.dataset.as_of.max())
-    assert about["judged"]["how"].startswith("Judged out of fold")
+    assert about["judged"]["how"].startswith("Judged forward in time as a recal")
     assert about["judged"]["bounds"] == simulated().model.about["judged"]["bounds"]
-    assert "Judged out of fold" in read_card(workspace.bundles, digest)
+    assert "Judged forward in time as a recal" in read_card(workspace.bundles, digest)
     assert unseen_rows(workspace, workspace.registry.load(digest)) is None
 
 
