@@ -17,10 +17,12 @@ from features.definition import parse_definition
 from features.errors import BundleError, NotFoundError
 from features.store.promotions import DecisionRecord, list_decisions
 from models.bundle import write_bundle
-from models.calibrators import Calibrator, Offset
+from models.calibrators import Calibrator, Offset, Platt
 from models.propensity import PropensityModel
 from models.workspace import Workspace
+from training.config import TrainConfig
 from training.promote import paired_verdict, promote, roll_back
+from training.run import train
 from training.splits import Bounds, pieces
 from training.unseen import matured_rows, standing_for, unseen_rows
 from training.verdicts import LEAST_WINS, compare
@@ -241,6 +243,57 @@ def test_what_cannot_be_compared_says_why(
         "dates": "without dates",
         "nothing new": "no matured rows that neither model has learned from",
     }[what] in verdict.reason
+
+
+def test_a_booster_is_compared_with_one_that_was_recalibrated_on_all_there_is(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    """Weekly recalibrations would otherwise leave no rows on which boosters could ever be compared."""
+    model = simulated().model
+    newest = int(unseen_rows(workspace, model).dataset.as_of.max())  # type: ignore[union-attr]
+    calibration = {**model.about["calibration"], "through_instant": newest}
+    champion = put(workspace, calibrated(Offset(-0.4), calibration=calibration))
+    few = TrainConfig(leaves=(2,), most_trees=3)
+    away = replace(workspace, mlflow_uri="http://127.0.0.1:9")
+    challenger = train(away, few, now=END + 5).digest
+    for one, other in ((challenger, champion), (champion, challenger)):
+        verdict = paired_verdict(workspace, one, other, seed=0)
+        assert verdict.evidence["calibrations"] == "out of fold"
+        assert verdict.evidence["rows"] == model.about["judged"]["figures"]["n"]
+        assert "both recalibrated on other leads of the same time" in verdict.reason
+        # The level, which the champion's calibration has put right, is nobody's advantage.
+        for said in ("expected_challenger", "expected_champion"):
+            assert verdict.evidence[said] == pytest.approx(verdict.evidence["observed"], rel=0.1)
+    again = paired_verdict(workspace, challenger, champion, seed=0)
+    assert again.evidence["difference"] == pytest.approx(-verdict.evidence["difference"])
+    assert again.decision != "promote", "three stumps are no better than what was learned"
+
+
+def test_an_agreed_model_scores_until_a_learned_one_is_better(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    """Nothing was learned, so there is nothing to prove at first, and every row is new to it."""
+    about = simulated().model.about
+    nothing = {
+        "data": {**about["data"], "rows": 0},
+        "judged": {"how": "", "bounds": None, "figures": None},
+    }
+    agreed = put(workspace, calibrated(Platt(0.0, 1.0), **nothing))
+    first = decide(workspace, agreed)
+    assert (first.decision, first.evidence) == ("promote", {})
+    assert "agreed on and not learned" in first.reason
+    learned = decide(workspace, company.digest)
+    assert learned.decision == "promote"
+    assert learned.reason.startswith("better: log loss -")
+    assert learned.evidence["rows"] == about["judged"]["figures"]["n"]
+
+
+def test_a_first_model_without_dates_is_judged_by_its_folds(workspace: Workspace) -> None:
+    judged = {**simulated().model.about["judged"], "bounds": None}
+    blind = {**judged["figures"], "auc": {"estimate": 0.51, "lower": 0.44, "upper": 0.58}}
+    for figures, decision in ((judged["figures"], "promote"), (blind, "undecided")):
+        model = calibrated(Offset(0.0), judged={**judged, "figures": figures})
+        assert paired_verdict(workspace, put(workspace, model), None, 0).decision == decision
 
 
 # Rows that nobody has learned from
