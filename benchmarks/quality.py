@@ -1,133 +1,152 @@
 """How good are the probabilities on real data, forward in time (or in folds where there is no time)?
 
-    python -m benchmarks.quality [--data DIR] [--only SET] [--json]
+    python -m benchmarks.quality [--data DIR] [--peers] [--only SET] [--json]
 
-Every set goes the way a user's data goes: `examples/<set>/definition.yaml`, import into an empty
-store, features, leakage probe, learning, judging. Forward: the newest 25 % by time are the test and a
-date is never split. Grouped: five seeded folds, rows that say the same kept together and counted
-once. The last line is one JSON object; the data come from `PROPENSITY_DATA` (../shared/data).
+Forward: the newest 25 % by time are the test and a date is never split. Grouped: five seeded folds,
+rows that say the same kept together and counted once. With `--peers` others learn from the same rows
+and columns and are judged on the same rows. A table goes to stderr, the last line of stdout is one
+JSON object; the data come from `PROPENSITY_DATA` (../shared/data). See docs/benchmarks.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from features.clock import to_instant
-from features.store.files.load import load
-from features.store.migrate import upgrade
-from models.workspace import Workspace
+from benchmarks.figures import Said, against, shown, table
+from benchmarks.peers import PEERS, Answer, Peer, task_of
+from benchmarks.peers.automl import autogluon, installed
+from benchmarks.sets import EXAMPLES, SETS, History, Sets, absent, data_argument, read_named
 from training.config import TrainConfig
-from training.dataset import Dataset, build_dataset
-from training.judge import judge
+from training.judge import Judged, judge
 from training.learn import learn
-from training.metrics import Evaluation, evaluate_predictions
-from training.run import look_for_leakage, newest_cutoff, plan, warnings_of
-from training.splits import Split, row_groups
+from training.run import warnings_of
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
-SETS = {
-    "salvirt_b2b": "salvirt_b2b/definition.yaml",
-    "x_education": "x_education/definition.yaml",
-    "bank_additional": "bank_additional/definition.yaml",
-    "bank_additional_without_macro": "bank_additional/definition_without_macro.yaml",
-    "maven_crm": "maven_crm/definition.yaml",
-    "bpi2012": "bpi2012/definition.yaml",
-}
+__all__ = ["EXAMPLES", "SETS", "main", "measure"]
+
+Floats = NDArray[np.float64]
 
 
-def measure(name: str, data: Path, scratch: Path, config: TrainConfig) -> dict[str, Any]:
-    """Import one set, learn from it and judge; the figures as plain data."""
-    definition_path = EXAMPLES / SETS[name]
-    workspace = Workspace.of(
-        {"PROPENSITY_DATA_DIR": str(scratch), "PROPENSITY_DEFINITION": str(definition_path)}
-    )
-    upgrade(workspace.store)
-    definition = workspace.definition()
-    now = to_instant(datetime.now(UTC))
-    directory = data / Path(SETS[name]).parent
-    load(workspace.store, definition, now=now, rejects=scratch / "rejects", directory=directory)
-    matured = build_dataset(
-        workspace.store,
-        definition,
-        newest_cutoff(workspace.store),
-        most_leads=config.most_leads,
-        seed=config.seed,
-    ).matured()
-    look_for_leakage(matured, definition, config)
-    splits = plan(matured, definition, config)
-    started = time.perf_counter()
-    models = [learn(matured, split.lesson, definition, config).model for split in splits]
-    seconds = time.perf_counter() - started
-    judged = judge(matured, splits, models, config.seed)
-    figures = _counted_once(matured, splits, judged.raw, judged.probability)
-    return {
-        **_shown(figures),
-        "split": "grouped" if definition.time == "none" else "forward",
+def measure(
+    name: str,
+    data: Path,
+    scratch: Path,
+    config: TrainConfig,
+    peers: Mapping[str, Peer] | None = None,
+    sets: Sets = SETS,
+) -> dict[str, Any]:
+    """Import one set, learn from it and judge; the figures as plain data.
+
+    Args:
+        name: of the set.
+        data: the directory with the sets' folders.
+        scratch: an empty directory.
+        config: the choices of training.
+        peers: who else learns from it; None for nobody.
+        sets: the sets there are.
+    """
+    history = read_named(name, data, scratch, config, sets)
+    ours, judged, seconds = _ours(history, config)
+    found = {
+        **shown(ours),
+        "split": "grouped" if history.grouped else "forward",
         "training_seconds": round(seconds, 1),
-        "warnings": warnings_of(definition, judged),
+        "warnings": warnings_of(history.definition, judged),
     }
+    if peers is not None:
+        found["peers"] = {"ours": {**shown(ours), "training_seconds": round(seconds, 2)}}
+        found["peers"].update(_peers(history, peers, ours, config.seed))
+    return found
 
 
-def _counted_once(
-    matured: Dataset, splits: Sequence[Split], raw: np.ndarray, probability: np.ndarray
-) -> Evaluation:
-    """Figures over the judged rows; in folds, rows that say the same and ended alike count once."""
-    rows = np.concatenate([split.judge.rows for split in splits])
-    y = matured.y[rows]
-    kept = np.arange(len(rows))
-    if splits[0].bounds is None:
-        kept = np.unique(row_groups(matured)[rows] * 2 + y, return_index=True)[1]
-    return evaluate_predictions(raw[kept], probability[kept], y[kept], matured.lead[rows][kept])
+def _ours(history: History, config: TrainConfig) -> tuple[Said, Judged, float]:
+    matured, definition = history.matured, history.definition
+    started = time.perf_counter()
+    models = [learn(matured, split.lesson, definition, config).model for split in history.splits]
+    seconds = time.perf_counter() - started
+    judged = judge(matured, history.splits, models, config.seed)
+    return _said(history, judged.raw, judged.probability), judged, seconds
 
 
-def _shown(figures: Evaluation) -> dict[str, Any]:
-    return {
-        "auc": round(figures.auc.estimate, 4),
-        "auc_interval": [round(figures.auc.lower, 4), round(figures.auc.upper, 4)],
-        "log_loss": round(figures.log_loss, 4),
-        "base_rate_log_loss": round(figures.base_rate_log_loss, 4),
-        "brier": round(figures.brier, 4),
-        "ece": round(figures.ece, 4),
-        "ece_debiased": round(figures.debiased_ece.root, 4),
-        "o_e": round(figures.observed_over_expected.estimate, 4),
-        "base_rate": round(figures.base_rate, 4),
-        "n_test": figures.n,
-    }
+def _said(history: History, raw: Floats, probability: Floats) -> Said:
+    """What was said of the judged rows, those that say the same once."""
+    kept = history.counted_once()
+    rows = history.judged[kept]
+    return Said(raw[kept], probability[kept], history.matured.y[rows], history.matured.lead[rows])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure the sets that were asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def _peers(history: History, peers: Mapping[str, Peer], ours: Said, seed: int) -> dict[str, Any]:
+    found = {}
+    for name, peer in peers.items():
+        try:
+            answers = [peer(task_of(history.matured, split, seed)) for split in history.splits]
+        except subprocess.CalledProcessError as error:
+            # A run of hours is not lost to one peer that fell over in its own process.
+            print(f"{name} failed: {str(error.stderr)[-2_000:]}", file=sys.stderr)
+            continue
+        said = _said(history, *_together(answers))
+        found[name] = {
+            **shown(said),
+            "training_seconds": round(sum(answer.training_seconds for answer in answers), 2),
+            "ours_minus_this": against(ours, said, seed),
+        }
+    return found
+
+
+def _together(answers: Sequence[Answer]) -> tuple[Floats, Floats]:
+    raw = np.concatenate([answer.raw for answer in answers])
+    return raw, np.concatenate([answer.probability for answer in answers])
+
+
+def _chosen_peers(chosen: argparse.Namespace) -> Mapping[str, Peer] | None:
+    if not chosen.peers:
+        return None
+    if chosen.autogluon_seconds <= 0:
+        return PEERS
+    if not installed(chosen.autogluon_python):
+        print(f"without AutoGluon: {chosen.autogluon_python} does not have it", file=sys.stderr)
+        return PEERS
+    return {**PEERS, "autogluon": autogluon(chosen.autogluon_python, chosen.autogluon_seconds)}
+
+
+def _parser(sets: Sets) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    data_argument(parser)
+    parser.add_argument("--only", choices=sorted(sets), action="append", help="only this set")
+    parser.add_argument("--peers", action="store_true", help="show others beside ours")
     parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("PROPENSITY_DATA", "../shared/data"))
+        "--autogluon-seconds", type=float, default=300.0, help="for each lesson; 0 leaves it out"
     )
-    parser.add_argument("--only", choices=sorted(SETS), action="append", help="only this set")
+    parser.add_argument(
+        "--autogluon-python", default=sys.executable, help="the Python that has AutoGluon"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="nothing but the JSON object")
-    chosen = parser.parse_args(arguments)
-    if not chosen.data.is_dir():
-        print(f"error: {chosen.data} is not there; name the data with --data DIR", file=sys.stderr)
+    parser.add_argument("--json", action="store_true", help="no table on stderr unless --peers")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None, sets: Sets = SETS) -> int:
+    """Measure the sets that were asked for."""
+    chosen = _parser(sets).parse_args(arguments)
+    if absent(chosen.data):
         return 2
+    peers, config = _chosen_peers(chosen), TrainConfig(seed=chosen.seed)
     found: dict[str, Any] = {}
-    for name in chosen.only or SETS:
+    for name in chosen.only or sets:
         with tempfile.TemporaryDirectory() as scratch:
-            found[name] = measure(name, chosen.data, Path(scratch), TrainConfig(seed=chosen.seed))
-        if not chosen.json:
-            figures = {
-                key: found[name][key] for key in ("split", "auc", "log_loss", "o_e", "n_test")
-            }
-            print(f"{name}: {figures}", file=sys.stderr)
+            found[name] = measure(name, chosen.data, Path(scratch), config, peers, sets)
+        if chosen.peers or not chosen.json:
+            print(table(name, found[name]), file=sys.stderr, flush=True)
     print(json.dumps(found))
     return 0
 

@@ -7,111 +7,52 @@ Queues are ordered by the raw score, because calibration makes ties.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FLOOR = 1e-4
-"""No probability below this or above one minus this is ever shown."""
+from models.log_odds import (
+    FLOOR,
+    CalibratorError,
+    Floats,
+    Plain,
+    inside,
+    logit,
+    number,
+    readable,
+    require_finite,
+    require_not_negative,
+    sigmoid,
+    softplus,
+)
+from models.step_tables import Isotonic, VennAbers
 
-_LARGEST_KNOT = 1e6
-
-Floats = NDArray[np.float64]
-
-
-class CalibratorError(ValueError):
-    """A calibrator, or the JSON it should be read from, is not one we can trust."""
-
-
-def sigmoid(log_odds: ArrayLike) -> Floats:
-    """Turn log-odds into probabilities without overflow.
-
-    Args:
-        log_odds: shape (n,), any float including infinities.
-
-    Returns:
-        shape (n,), in [0, 1].
-    """
-    odds = np.exp(-np.abs(np.asarray(log_odds, dtype=np.float64)))
-    return np.where(np.signbit(log_odds), odds, 1.0) / (1.0 + odds)
-
-
-def logit(probability: ArrayLike) -> Floats:
-    """Turn probabilities into log-odds; the inverse of `sigmoid`.
-
-    Args:
-        probability: shape (n,), in [0, 1]; 0 and 1 give minus and plus infinity.
-
-    Returns:
-        shape (n,), log-odds.
-    """
-    share = np.asarray(probability, dtype=np.float64)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(share) - np.log1p(-share), dtype=np.float64)
-
-
-def softplus(log_odds: ArrayLike) -> Floats:
-    """Compute ln(1 + exp(x)) without overflow; shape (n,) in, shape (n,) out, >= 0."""
-    return np.logaddexp(0.0, np.asarray(log_odds, dtype=np.float64))
-
-
-def _inside(probability: Floats) -> Floats:
-    return np.clip(probability, FLOOR, 1.0 - FLOOR)
-
-
-def _readable(raw: ArrayLike) -> Floats:
-    # Contiguous: a strided view may go another way through numpy's exp and differ in one bit.
-    scores = np.ascontiguousarray(raw, dtype=np.float64)
-    if scores.ndim != 1:
-        raise CalibratorError(f"Raw scores must have shape (n,), got {scores.shape}.")
-    if np.isnan(scores).any():
-        row = int(np.flatnonzero(np.isnan(scores))[0])
-        raise CalibratorError(f"Raw score {row} is not a number; the model that made it is broken.")
-    return scores
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise CalibratorError(f"{name} must be a finite number, got {value!r}.")
-    return float(value)
-
-
-def _require_finite(**numbers: float) -> None:
-    for name, value in numbers.items():
-        _number(name, value)
-
-
-def _require_not_negative(**numbers: float) -> None:
-    _require_finite(**numbers)
-    for name, value in numbers.items():
-        if value < 0:
-            raise CalibratorError(
-                f"{name} must be at least 0 or leads change places, got {value!r}."
-            )
+__all__ = [
+    "FLOOR",
+    "KINDS",
+    "Adjusted",
+    "Beta",
+    "Calibrator",
+    "CalibratorError",
+    "Floats",
+    "Identity",
+    "Isotonic",
+    "Offset",
+    "Platt",
+    "VennAbers",
+    "adjusted",
+    "calibrator_from_json",
+    "logit",
+    "sigmoid",
+    "softplus",
+]
 
 
 @dataclass(frozen=True)
-class _Plain:
-    """What the calibrators share: a name, and their numbers as plain JSON."""
-
-    kind: ClassVar[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object that `calibrator_from_json` reads back bit for bit."""
-        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {"kind": self.kind} | {
-            name: list(map(float, value)) if isinstance(value, tuple) else float(value)
-            for name, value in numbers.items()
-        }
-
-
-@dataclass(frozen=True)
-class Identity(_Plain):
+class Identity(Plain):
     """Trust the model: probability = sigmoid(raw).
 
     >>> Identity().apply([0.0]).tolist()
@@ -122,11 +63,11 @@ class Identity(_Plain):
 
     def apply(self, raw: ArrayLike) -> Floats:
         """Map raw scores, shape (n,), log-odds, to probabilities, shape (n,), inside (0, 1)."""
-        return _inside(sigmoid(_readable(raw)))
+        return inside(sigmoid(readable(raw)))
 
 
 @dataclass(frozen=True)
-class Offset(_Plain):
+class Offset(Plain):
     """The order and spread are right, the level is not: probability = sigmoid(raw + shift).
 
     Attributes:
@@ -137,15 +78,15 @@ class Offset(_Plain):
     kind: ClassVar[str] = "offset"
 
     def __post_init__(self) -> None:
-        _require_finite(shift=self.shift)
+        require_finite(shift=self.shift)
 
     def apply(self, raw: ArrayLike) -> Floats:
         """Map raw scores, shape (n,), log-odds, to probabilities, shape (n,), inside (0, 1)."""
-        return _inside(sigmoid(_readable(raw) + self.shift))
+        return inside(sigmoid(readable(raw) + self.shift))
 
 
 @dataclass(frozen=True)
-class Platt(_Plain):
+class Platt(Plain):
     """The model is too sure or too timid: probability = sigmoid(slope · raw + intercept).
 
     Source: Platt (1999), Probabilistic outputs for support vector machines.
@@ -160,19 +101,19 @@ class Platt(_Plain):
     kind: ClassVar[str] = "platt"
 
     def __post_init__(self) -> None:
-        _require_not_negative(slope=self.slope)
-        _require_finite(intercept=self.intercept)
+        require_not_negative(slope=self.slope)
+        require_finite(intercept=self.intercept)
 
     def apply(self, raw: ArrayLike) -> Floats:
         """Map raw scores, shape (n,), log-odds, to probabilities, shape (n,), inside (0, 1)."""
-        scores = _readable(raw)
+        scores = readable(raw)
         # 0 · infinity is not a number; a flat calibrator answers the same for every lead.
         tilted = np.zeros_like(scores) if self.slope == 0 else self.slope * scores
-        return _inside(sigmoid(tilted + self.intercept))
+        return inside(sigmoid(tilted + self.intercept))
 
 
 @dataclass(frozen=True)
-class Beta(_Plain):
+class Beta(Plain):
     """The two ends are wrong differently: log-odds = a · ln q − b · ln(1 − q) + c.
 
     Here q = sigmoid(raw); a = b = 1 and c = 0 change nothing.
@@ -190,92 +131,109 @@ class Beta(_Plain):
     kind: ClassVar[str] = "beta"
 
     def __post_init__(self) -> None:
-        _require_not_negative(a=self.a, b=self.b)
-        _require_finite(c=self.c)
+        require_not_negative(a=self.a, b=self.b)
+        require_finite(c=self.c)
 
     def apply(self, raw: ArrayLike) -> Floats:
         """Map raw scores, shape (n,), log-odds, to probabilities, shape (n,), inside (0, 1)."""
-        scores = _readable(raw)
+        scores = readable(raw)
         low = np.zeros_like(scores) if self.a == 0 else -self.a * softplus(-scores)
         high = np.zeros_like(scores) if self.b == 0 else self.b * softplus(scores)
-        return _inside(sigmoid(low + high + self.c))
+        return inside(sigmoid(low + high + self.c))
 
 
 @dataclass(frozen=True)
-class Isotonic(_Plain):
-    """No formula fits: straight lines between knots, flat outside them.
+class Adjusted(Plain):
+    """A table whose level or spread has moved: log-odds = slope · logit(table) + intercept.
+
+    Formulas take such a move into their own numbers; see `adjusted`.
 
     Attributes:
-        knots_raw: at least one raw score, strictly increasing, log-odds.
-        knots_probability: as many probabilities, never decreasing, in [0, 1].
+        base: the table, which still says where the curve bends.
+        slope: at least 0.
+        intercept: log-odds.
     """
 
-    knots_raw: tuple[float, ...]
-    knots_probability: tuple[float, ...]
-    kind: ClassVar[str] = "isotonic"
+    base: Isotonic | VennAbers
+    slope: float
+    intercept: float
+    kind: ClassVar[str] = "adjusted"
 
     def __post_init__(self) -> None:
-        if not self.knots_raw or len(self.knots_raw) != len(self.knots_probability):
+        if not isinstance(self.base, Isotonic | VennAbers):
             raise CalibratorError(
-                "An isotonic calibrator needs as many raw knots as probabilities, at least one; "
-                f"got {len(self.knots_raw)} and {len(self.knots_probability)}."
+                f"Only an isotonic or venn_abers table can be adjusted, got {self.base!r}."
             )
-        for place, pair in enumerate(zip(self.knots_raw, self.knots_probability, strict=True)):
-            _number(f"knots_raw[{place}]", pair[0])
-            _number(f"knots_probability[{place}]", pair[1])
-        self._require_order()
+        require_not_negative(slope=self.slope)
+        require_finite(intercept=self.intercept)
 
-    def _require_order(self) -> None:
-        if np.any(self._raw[1:] <= self._raw[:-1]):
-            raise CalibratorError("knots_raw must be strictly increasing.")
-        # Wider spans overflow on the way to a line between two knots.
-        if np.abs(self._raw).max() > _LARGEST_KNOT:
-            raise CalibratorError(f"knots_raw are log-odds and lie within ±{_LARGEST_KNOT:g}.")
-        if np.any(np.diff(self._probability) < 0):
-            raise CalibratorError("knots_probability must never decrease or leads change places.")
-        if self._probability[0] < 0 or self._probability[-1] > 1:
-            raise CalibratorError("knots_probability must lie in [0, 1].")
-
-    @cached_property
-    def _raw(self) -> Floats:
-        return np.array(self.knots_raw, dtype=np.float64)
-
-    @cached_property
-    def _probability(self) -> Floats:
-        return np.array(self.knots_probability, dtype=np.float64)
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object that `calibrator_from_json` reads back bit for bit."""
+        moved = {"slope": float(self.slope), "intercept": float(self.intercept)}
+        return {"kind": self.kind, "base": self.base.to_json(), **moved}
 
     def apply(self, raw: ArrayLike) -> Floats:
         """Map raw scores, shape (n,), log-odds, to probabilities, shape (n,), inside (0, 1)."""
-        # Not numpy.interp: its rounding may pass the next knot by a bit and reverse two leads.
-        scores = np.clip(_readable(raw), self._raw[0], self._raw[-1])
-        right = np.clip(np.searchsorted(self._raw, scores, side="right"), 1, None)
-        right = np.minimum(right, len(self._raw) - 1)
-        left = np.maximum(right - 1, 0)
-        width = np.where(right > left, self._raw[right] - self._raw[left], 1.0)
-        rise = self._probability[right] - self._probability[left]
-        line = self._probability[left] + (scores - self._raw[left]) / width * rise
-        return _inside(np.minimum(line, self._probability[right]))
+        return inside(sigmoid(self.slope * logit(self.base.apply(raw)) + self.intercept))
 
 
-Calibrator = Identity | Offset | Platt | Beta | Isotonic
+Calibrator = Identity | Offset | Platt | Beta | Isotonic | VennAbers | Adjusted
 KINDS: Mapping[str, type[Calibrator]] = {
-    kind.kind: kind for kind in (Identity, Offset, Platt, Beta, Isotonic)
+    kind.kind: kind for kind in (Identity, Offset, Platt, Beta, Isotonic, VennAbers, Adjusted)
 }
 
 
-def _numbers(name: str, value: object) -> float | tuple[float, ...]:
+def adjusted(start: Calibrator, slope: float, intercept: float) -> Calibrator:
+    """What says sigmoid(slope · logit(start) + intercept) of every lead, in the simplest kind there is.
+
+    Only the limits may differ: they are applied once, at the end.
+
+    Args:
+        start: what is said now.
+        slope: at least 0; 1 keeps the spread.
+        intercept: log-odds; 0 with slope 1 gives `start` back.
+
+    >>> adjusted(Offset(0.5), 1.0, -0.2)
+    Offset(shift=0.3)
+    """
+    if (slope, intercept) == (1.0, 0.0):
+        return start
+    match start:
+        case Identity() | Offset() if slope == 1.0:
+            return Offset(_level(start) + intercept)
+        case Identity() | Offset():
+            return Platt(slope, slope * _level(start) + intercept)
+        case Platt():
+            return Platt(slope * start.slope, slope * start.intercept + intercept)
+        case Beta():
+            return Beta(slope * start.a, slope * start.b, slope * start.c + intercept)
+        case Adjusted():
+            return Adjusted(start.base, slope * start.slope, slope * start.intercept + intercept)
+        case _:
+            return Adjusted(start, slope, intercept)
+
+
+def _level(start: Identity | Offset) -> float:
+    return start.shift if isinstance(start, Offset) else 0.0
+
+
+def _field(name: str, value: object) -> float | tuple[float, ...] | Calibrator:
+    if name == "base":
+        # Only a table: a base within a base could nest without end.
+        return calibrator_from_json(value, {kind.kind: kind for kind in (Isotonic, VennAbers)})
     if not name.startswith("knots_"):
-        return _number(name, value)
+        return number(name, value)
     if isinstance(value, str | bytes) or not isinstance(value, Sequence):
         raise CalibratorError(f"{name} must be a list of numbers, got {type(value).__name__}.")
-    return tuple(_number(f"{name}[{place}]", item) for place, item in enumerate(value))
+    return tuple(number(f"{name}[{place}]", item) for place, item in enumerate(value))
 
 
-def calibrator_from_json(obj: object) -> Calibrator:
+def calibrator_from_json(obj: object, kinds: Mapping[str, type[Calibrator]] = KINDS) -> Calibrator:
     """Read a calibrator back from its JSON object, bit for bit.
 
     Args:
         obj: what `to_json` gave, for example `{"kind": "platt", "slope": 0.8, "intercept": 0.1}`.
+        kinds: which kinds may come; by default every one there is.
 
     Returns:
         The calibrator.
@@ -287,14 +245,14 @@ def calibrator_from_json(obj: object) -> Calibrator:
     if not isinstance(obj, Mapping):
         raise CalibratorError(f"A calibrator is a JSON object, got {type(obj).__name__}.")
     name = obj.get("kind")
-    kind = KINDS.get(name) if isinstance(name, str) else None
+    kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise CalibratorError(f"Unknown calibrator kind {name!r}; known are {', '.join(KINDS)}.")
+        raise CalibratorError(f"Unknown calibrator kind {name!r}; known are {', '.join(kinds)}.")
     wanted, given = {field.name for field in fields(kind)}, set(obj) - {"kind"}
     if wanted != given:
         raise CalibratorError(
             f"A {kind.kind} calibrator has the fields {sorted(wanted)}; missing "
             f"{sorted(wanted - given)}, not known {sorted(map(str, given - wanted))}."
         )
-    numbers: dict[str, Any] = {field: _numbers(field, obj[field]) for field in wanted}
+    numbers: dict[str, Any] = {field: _field(field, obj[field]) for field in wanted}
     return kind(**numbers)

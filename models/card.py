@@ -19,8 +19,9 @@ def model_card(about: JSON) -> str:
         f"# {about['name']}: the probability to buy",
         _promise(about),
         *_warnings(about["warnings"]),
-        _data(about["data"]),
-        _figures(about["judged"]),
+        _data(about["data"], about.get("learned_from", {})),
+        _figures("How good it is", about["judged"]),
+        *_earlier(about.get("judged_when_trained")),
         _how(about["learner"], about["calibration"]),
         _left_out(about["left_out"]),
         _limits(),
@@ -40,9 +41,11 @@ def _warnings(warnings: list[str]) -> list[str]:
     return ["## Know this first", "\n".join(f"- {warning}" for warning in warnings)]
 
 
-def _data(data: JSON) -> str:
+def _data(data: JSON, learned_from: JSON) -> str:
+    when = " when it was trained" if learned_from else ""
     rows = [
-        ("Rows with a known outcome", f"{data['rows']:,} of {data['leads']:,} leads"),
+        *((f"The {what} was fitted on", _counted(counts)) for what, counts in learned_from.items()),
+        (f"Rows with a known outcome{when}", f"{data['rows']:,} of {data['leads']:,} leads"),
         ("Won", f"{data['wins']:,}{_share(data['base_rate'])}"),
         ("From", data["from"] or "no dates"),
         ("Through", data["through"] or "no dates"),
@@ -56,15 +59,29 @@ def _share(rate: float | None) -> str:
     return "" if rate is None else f" ({rate:.1%})"
 
 
+def _counted(counts: JSON) -> str:
+    if not counts["rows"]:
+        return "nothing"
+    return (
+        f"{counts['rows']:,} rows of {counts['leads']:,} leads, {counts['wins']:,} won, "
+        f"{counts['from']} to {counts['through']}"
+    )
+
+
 def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     """In an order of its own: JSON gives mappings back in another one."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _figures(judged: JSON) -> str:
+def _earlier(judged: JSON | None) -> list[str]:
+    """What was known of the booster with the calibration it was trained with."""
+    return [] if judged is None else [_figures("How good it was as trained", judged)]
+
+
+def _figures(title: str, judged: JSON) -> str:
     figures = judged["figures"]
     if figures is None:
-        return f"## How good it is\n\nNot known: {judged['how']}"
+        return f"## {title}\n\nNot known: {judged['how']}"
     auc, ratio = figures["auc"], figures["observed_over_expected"]
     rows = [
         ("AUC", _interval(auc, 3)),
@@ -85,11 +102,38 @@ def _figures(judged: JSON) -> str:
     ]
     return "\n\n".join(
         [
-            f"## How good it is\n\n{judged['how']} {figures['n']:,} rows, {figures['wins']:,} won.",
+            f"## {title}\n\n{judged['how']} {figures['n']:,} rows, {figures['wins']:,} won.",
             _table(("Figure", "Value"), rows),
-            _table(("Said", "Happened (95 %)", "Rows"), bands),
+            *_cohorts(judged.get("cohorts", [])),
+            _table(("Said", "Happened (95 % each)", "Rows"), bands),
+            _each(len(bands)),
         ]
     )
+
+
+def _each(bands: int) -> str:
+    return (
+        f"Each interval holds on its own: of a right model, one band in twenty lies outside by luck, "
+        f"and all {bands} lie inside about {0.95**bands:.0%} of the time."
+    )
+
+
+def _cohorts(cohorts: Sequence[JSON]) -> list[str]:
+    """The level over time: as recalibrated on the way, beside the calibration as trained."""
+    if not cohorts:
+        return []
+    rows = [
+        (
+            cohort["from"][:10],
+            f"{cohort['rows']:,}",
+            f"{cohort['won']:,}",
+            _interval(cohort["recalibrated"], 2),
+            _interval(cohort["as_trained"], 2),
+        )
+        for cohort in cohorts
+    ]
+    head = ("From", "Rows", "Won", "Observed ÷ expected, recalibrated", "… as trained")
+    return [_table(head, rows)]
 
 
 def _interval(figure: JSON, digits: int) -> str:

@@ -46,7 +46,7 @@ def standings(facts: Facts, queries: Queries, definition: Definition) -> list[St
     columns = (
         count(see(facts.versions, queries)) > 0,
         is_open(facts, queries, definition),
-        stage_at(facts, queries),
+        stage_at(facts, queries, definition),
         touched,
         told,
     )

@@ -23,6 +23,7 @@ from features.store.engine import Store
 from features.store.history import count_leads, iter_facts
 from features.store.outcomes import load_outcomes, newest_deal
 from training.cohorts import cohort_queries
+from training.delay import FollowUp, follow_up
 from training.labels import REASONS, label
 
 Progress = Callable[[int, int], None]
@@ -39,6 +40,8 @@ class Dataset:
         y: shape (n,): 1 won, 0 not won, −1 unknown.
         reason: shape (n,): why, as positions in `labels.REASONS`.
         cutoff: nothing recorded at or after this instant was looked at.
+        follow: how long after its as-of each row was decided, as far as is known; None where nobody
+            looked. It does not enter the fingerprint: labels do.
     """
 
     frame: FeatureFrame
@@ -46,6 +49,7 @@ class Dataset:
     y: NDArray[np.int64]
     reason: Ints
     cutoff: int
+    follow: FollowUp | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -57,8 +61,15 @@ class Dataset:
 
     def take(self, rows: Ints) -> Dataset:
         """Only these rows."""
-        frame = self.frame.take(rows)
-        return Dataset(frame, self.lead[rows], self.y[rows], self.reason[rows], self.cutoff)
+        follow = None if self.follow is None else self.follow.take(rows)
+        return Dataset(
+            self.frame.take(rows),
+            self.lead[rows],
+            self.y[rows],
+            self.reason[rows],
+            self.cutoff,
+            follow,
+        )
 
     def matured(self) -> Dataset:
         """Only the rows whose label is known."""
@@ -110,7 +121,7 @@ def build_dataset(
     Raises:
         NotEnoughEvidenceError: no lead was ever open at a cohort's instant.
     """
-    parts: list[tuple[FeatureFrame, Ints, Ints, Ints]] = []
+    parts: list[tuple[FeatureFrame, Ints, Ints, Ints, FollowUp]] = []
     with store.read() as connection:
         total = count_leads(connection)
         share = min(1.0, most_leads / max(total, 1))
@@ -119,8 +130,9 @@ def build_dataset(
             queries = _sampled(cohort_queries(facts, definition, cutoff), facts, share, seed)
             deals = load_outcomes(connection, facts.lead_ids, cutoff)
             labels = label(queries, deals, definition, cutoff)
+            ended = follow_up(queries, deals, definition, cutoff)
             frame = compute_features(facts, queries, definition)
-            parts.append((frame, queries.lead + done, labels.y, labels.reason))
+            parts.append((frame, queries.lead + done, labels.y, labels.reason, ended))
             done += len(facts.lead_ids)
             if progress is not None:
                 progress(done, total)
@@ -129,9 +141,12 @@ def build_dataset(
             "there is nothing to learn from: no lead was open at any cohort's instant",
             hint="Import facts with `propensity import`, and look at `cohorts` in the definition.",
         )
-    frames, *columns = zip(*parts, strict=True)
+    frames, *columns, ends = zip(*parts, strict=True)
     lead, y, reason = (np.concatenate(column) for column in columns)
-    return Dataset(concatenate(frames), lead, y, reason, cutoff)
+    follow = FollowUp(
+        np.concatenate([end.ended for end in ends]), np.concatenate([end.won for end in ends])
+    )
+    return Dataset(concatenate(frames), lead, y, reason, cutoff, follow)
 
 
 def newest_cutoff(store: Store) -> int:

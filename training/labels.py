@@ -1,7 +1,9 @@
 """Did the lead buy within the horizon? 1, 0 or not known yet, always with the reason.
 
 The horizon of a row at `as_of` is `[as_of, as_of + h)`. A cohort matures as a whole: early wins of an
-unfinished cohort are not used, because then the speed of closing would become the label.
+unfinished cohort are not used, because then the speed of closing would become the label. The promise
+is P(buys): a lead that closed off merit (junk, duplicate) did not buy, so its label is 0; the reason
+keeps it apart from leads lost on merit (docs/decisions/0019).
 """
 
 from __future__ import annotations
@@ -29,11 +31,16 @@ REASONS = (
 
 WON, LOST, NOT_WON, IMMATURE, OFF_MERIT, NOT_CLOSED = range(6)
 UNKNOWN = -1
+_ZEROS = (LOST, NOT_WON, OFF_MERIT)
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Labels of n rows: `y` is 1, 0 or −1 (unknown), `reason` a position in `REASONS`."""
+    """Labels of n rows: `y` is 1, 0 or −1 (unknown), `reason` a position in `REASONS`.
+
+    Rows closed off merit have `y` 0 and the reason `OFF_MERIT`: statistics of what was lost on merit
+    count the reason `LOST` and not the zeros.
+    """
 
     y: NDArray[np.int64]
     reason: NDArray[np.int64]
@@ -56,7 +63,7 @@ def label(queries: Queries, deals: Deals, definition: Definition, cutoff: int) -
     if horizon is not None:
         lag = days(definition.reporting_lag_days)
         reason[~horizon_passed(queries.as_of, horizon, lag, cutoff)] = IMMATURE
-    y = np.select([reason == WON, (reason == LOST) | (reason == NOT_WON)], [1, 0], UNKNOWN)
+    y = np.select([reason == WON, np.isin(reason, _ZEROS)], [1, 0], UNKNOWN)
     return Labels(y, reason)
 
 

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_expit
+from scipy.special import expit
 
 from training.intervals import Codes, Floats
 
@@ -58,8 +58,8 @@ class LogisticProblem:
     def loss(self, beta: Floats) -> float:
         """Negative log posterior, up to a constant."""
         margin, away = self.margin(beta), beta - self.prior.mean
-        likelihood = self.weights @ (self.y * log_expit(margin) + (1 - self.y) * log_expit(-margin))
-        return float(0.5 * self.prior.precision @ (away * away) - likelihood)
+        unlikely = self.weights @ (np.logaddexp(0.0, margin) - self.y * margin)
+        return float(0.5 * self.prior.precision @ (away * away) + unlikely)
 
     def gradient(self, beta: Floats) -> Floats:
         """Derivative of the loss, shape (k,)."""
@@ -80,25 +80,28 @@ def _inverse(curve: Floats) -> Floats:
 def _newton(problem: LogisticProblem, free: NDArray[np.bool_]) -> Floats:
     """Move only the free coefficients; the others stay at 0."""
     beta = np.where(free, problem.prior.mean, 0.0)
+    loss = problem.loss(beta)
     for _ in range(_STEPS):
         curve = problem.information(beta) + np.diag(problem.prior.precision)
         step = np.zeros_like(beta)
         step[free] = -_inverse(curve[np.ix_(free, free)]) @ problem.gradient(beta)[free]
-        step = _downhill(problem, beta, step)
+        step, loss = _downhill(problem, beta, step, loss)
         beta = beta + step
         if np.max(np.abs(step)) <= _TOLERANCE:
             break
     return beta
 
 
-def _downhill(problem: LogisticProblem, beta: Floats, step: Floats) -> Floats:
+def _downhill(
+    problem: LogisticProblem, beta: Floats, step: Floats, loss: float
+) -> tuple[Floats, float]:
     """Halve the step until the loss does not rise; no step when it always does."""
-    loss = problem.loss(beta)
     for _ in range(_HALVINGS):
-        if problem.loss(beta + step) <= loss:
-            return step
+        after = problem.loss(beta + step)
+        if after <= loss:
+            return step, after
         step = step / 2
-    return np.zeros_like(step)
+    return np.zeros_like(step), loss
 
 
 def fit_logistic(problem: LogisticProblem, not_negative: tuple[int, ...] = ()) -> Floats:
@@ -146,4 +149,6 @@ def coefficient_errors(problem: LogisticProblem, beta: Floats, codes: Codes) -> 
     if len(scores) < 2:
         return np.full(len(beta), np.inf)
     meat = scores.T @ scores * (len(scores) / (len(scores) - 1))
-    return np.asarray(np.sqrt(np.diag(bread @ meat @ bread)), dtype=np.float64)
+    variance = np.diag(bread @ meat @ bread)
+    # Of columns that say the same, rounding may leave a variance a hair below 0.
+    return np.asarray(np.sqrt(np.maximum(variance, 0.0)), dtype=np.float64)

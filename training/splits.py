@@ -1,7 +1,8 @@
 """Which rows may be learned from, and which judge? Disjoint pieces, each later than the one before.
 
 With time: the newest rows judge, the newest of the others calibrate, and a purge gap of one horizon
-lies between pieces, so that no outcome a piece learned from lies in the time of the next. Without
+and the reporting lag lies between pieces, so that no outcome a piece learned from was still unknown
+when the next began. Without
 time: seeded folds, in which rows that say the same stay together.
 
 Leads never straddle. A lead whose rows fall into several pieces is given to one of them by a seeded
@@ -26,6 +27,7 @@ from features.facts import Ints
 from features.frames import Category
 from training.config import TrainConfig
 from training.dataset import Dataset, draw
+from training.delay import Watched, delayed
 
 Floats = NDArray[np.float64]
 
@@ -75,7 +77,9 @@ class Bounds:
     """Where the pieces begin: instants, the purge gap in microseconds, and the seed of the draw.
 
     A model keeps its bounds, so that later rows can be told from those it has learned from. `until` is
-    the newest as-of there was: which piece a lead was given to was drawn from the rows up to it.
+    the newest as-of there was: which piece a lead was given to was drawn from the rows up to it. With
+    `immature`, rows of the gaps were learned from where `training.delay` allows it; `lag` is the part
+    of the gap in which outcomes were still being recorded.
     """
 
     calibrate_from: int
@@ -83,39 +87,63 @@ class Bounds:
     gap: int
     seed: int
     until: int | None = None
+    immature: bool = False
+    lag: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A lesson and the rows that judge what was learned; `bounds` None without time."""
+    """A lesson and the rows that judge what was learned; `bounds` None without time.
+
+    `watched` says of the fit and the calibrate piece what came of learning from immature rows; it is
+    empty where nobody asked for that.
+    """
 
     lesson: Lesson
     judge: Piece
     bounds: Bounds | None
+    watched: tuple[Watched, ...] = ()
 
 
-def forward_split(dataset: Dataset, definition: Definition, config: TrainConfig) -> Split:
+def forward_split(
+    dataset: Dataset, definition: Definition, config: TrainConfig, *, immature: bool = False
+) -> Split:
     """Fit on the oldest rows, calibrate on later ones, judge on the newest.
 
     Args:
         dataset: matured rows only.
-        definition: its horizon is the purge gap.
+        definition: its horizon and reporting lag are the purge gap.
         config: shares and seed.
+        immature: whether to learn from rows in the gaps as well: those decided by the time the next
+            piece begins, weighted for the others (`training.delay`). The judging rows are matured.
 
     Raises:
         NotEnoughEvidenceError: the history is too short for three pieces and the gaps.
     """
-    gap = days(definition.horizon_days) if definition.horizon_days is not None else 0
+    gap = purge_gap(definition)
     judge_from = _boundary(dataset.as_of, config.judge_share)
     before = dataset.as_of[_ended(dataset.as_of, gap, judge_from)]
     if len(before) == 0:
         raise _too_short(dataset, definition)
     calibrate_from, until = _boundary(before, config.calibrate_share), int(dataset.as_of.max())
-    bounds = Bounds(calibrate_from, judge_from, gap, config.seed, until)
-    fit, calibrate, judge = pieces(dataset, bounds)
+    asked = immature and dataset.follow is not None and definition.horizon_days is not None
+    lag = days(definition.reporting_lag_days)
+    bounds = Bounds(calibrate_from, judge_from, gap, config.seed, until, asked, lag)
+    (fit, calibrate, judge), watched = _pieces(dataset, bounds)
     if min(len(fit), len(calibrate), len(judge)) == 0:
         raise _too_short(dataset, definition)
-    return Split(Lesson((Fold(fit, calibrate),)), judge, bounds)
+    return Split(Lesson((Fold(fit, calibrate),)), judge, bounds, watched)
+
+
+def purge_gap(definition: Definition) -> int:
+    """How long before a piece the rows end that another piece learns from, in microseconds.
+
+    A row's outcome is known one horizon and the reporting lag after it; until-closed promises have
+    no horizon, and no gap.
+    """
+    if definition.horizon_days is None:
+        return 0
+    return days(definition.horizon_days) + days(definition.reporting_lag_days)
 
 
 def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
@@ -124,6 +152,13 @@ def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
     Later data move no lead: one that was learned from never judges, not even when it comes back, and
     one that has come since the bounds were set judges.
     """
+    return _pieces(dataset, bounds)[0]
+
+
+def _pieces(
+    dataset: Dataset, bounds: Bounds
+) -> tuple[tuple[Piece, Piece, Piece], tuple[Watched, ...]]:
+    """The three pieces, and what came of learning from immature rows."""
     piece = _piece_of(dataset.as_of, bounds)
     drawn_from = piece >= 0
     if bounds.until is not None:
@@ -139,16 +174,31 @@ def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
     for which in range(3):
         rows = np.flatnonzero((piece == which) & (chosen[dataset.lead] == which))
         found.append(Piece(rows, pieces_of[dataset.lead[rows]].astype(np.float64)))
-    return found[0], found[1], found[2]
+    fit, calibrate, judge = found
+    if not bounds.immature:
+        return (fit, calibrate, judge), ()
+    fit, fit_watched = _decided(dataset, fit, bounds, bounds.calibrate_from)
+    calibrate, calibrate_watched = _decided(dataset, calibrate, bounds, bounds.judge_from)
+    return (fit, calibrate, judge), (fit_watched, calibrate_watched)
+
+
+def _decided(dataset: Dataset, piece: Piece, bounds: Bounds, by: int) -> tuple[Piece, Watched]:
+    """The rows of a piece that were decided by an instant, standing for the others by weight."""
+    assert dataset.follow is not None, "see forward_split"
+    as_of, follow = dataset.as_of[piece.rows], dataset.follow.take(piece.rows)
+    found = delayed(as_of, follow, bounds.gap - bounds.lag, bounds.lag, by, immature=True)
+    used = np.flatnonzero(found.weight > 0)
+    return Piece(piece.rows[used], piece.weight[used] * found.weight[used]), found.watched
 
 
 def _piece_of(as_of: Ints, bounds: Bounds) -> Ints:
     """Where each row lies in time: 0 fit, 1 calibrate, 2 judge, −1 in a gap."""
+    gap = 0 if bounds.immature else bounds.gap
     return np.select(
         [
             as_of >= bounds.judge_from,
-            (as_of >= bounds.calibrate_from) & _ended(as_of, bounds.gap, bounds.judge_from),
-            _ended(as_of, bounds.gap, bounds.calibrate_from),
+            (as_of >= bounds.calibrate_from) & _ended(as_of, gap, bounds.judge_from),
+            _ended(as_of, gap, bounds.calibrate_from),
         ],
         [2, 1, 0],
         -1,
@@ -236,6 +286,7 @@ def _too_short(dataset: Dataset, definition: Definition) -> NotEnoughEvidenceErr
     first, last = iso(int(dataset.as_of.min())), iso(int(dataset.as_of.max()))
     return NotEnoughEvidenceError(
         f"the matured history from {first} to {last} is too short to fit, calibrate and judge with a "
-        f"gap of the horizon ({definition.horizon_days} days) between them",
+        f"gap of the horizon ({definition.horizon_days} days) and the reporting lag "
+        f"({definition.reporting_lag_days:g} days) between them",
         hint="Import a longer history, agree on a shorter horizon, or wait for more cohorts.",
     )

@@ -1,7 +1,7 @@
 """Which column names tell that the column is written late in a lead's life?
 
-Rule: a name alone convicts nobody; `training.leakage` uses these lists only together with evidence.
-English names; a company with other words adds them here.
+Rule: a name convicts nobody; `training.leakage` only warns of a column for its name, and only with
+evidence. English names; a company with other words adds them here.
 """
 
 from __future__ import annotations

@@ -3,13 +3,15 @@
 Feature, model and scoring code may not import it: an import contract fails the build, so an outcome
 cannot leak into a score. Writing a deal also writes the closing stage change that tells everybody
 else that the lead is no longer open. Deals are append-only: the same external id with other content
-is a revision, and the last one recorded counts, in whatever order they arrive.
+is a revision, and the last one recorded counts, in whatever order they arrive. The stage changes that
+deals make are a function of all deals of a lead: they are written anew whenever one of them changes.
 """
 
 from __future__ import annotations
 
+import re
 from bisect import insort
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -44,11 +46,16 @@ from features.store.ingest import (
     lead_keys,
     of_leads,
 )
-from features.store.tables import BigId, Instant, leads, metadata
+from features.store.tables import BigId, Instant, leads, metadata, stages
 
 Ending = Literal["won", "lost", "off_merit", "void"]
 ENDINGS: tuple[Ending, ...] = ("won", "lost", "off_merit", "void")
 """How a deal can end; `off_merit` is junk, duplicate, test or unreachable, `void` annuls the deal."""
+
+_OURS = re.compile(r"deal:[0-9a-f]{24}")
+"""External ids of the stage changes that deals make."""
+
+_LONG_AGO = -(2**63)
 
 _STAGE = {"won": "won", "lost": "lost", "off_merit": "lost", "void": "reopened"}
 
@@ -117,6 +124,12 @@ def record_deals(
     good = [_named(deal) for i, deal in enumerate(given) if i not in problems]
     _lock(connection, {keys[deal.lead] for deal in good})
     revisions = _revisions(connection, {_key(deal) for deal in good})
+    touched = {deal.lead for deal in good} | {d.lead for known in revisions.values() for d in known}
+    moved = lead_keys(connection, touched - keys.keys())
+    _lock(connection, moved.values())
+    keys = keys | moved
+    also = _deals_of(connection, {keys[lead] for lead in touched}) - revisions.keys()
+    revisions |= _revisions(connection, also)
     fresh = []
     for deal in sorted(good, key=_rank):
         known = revisions.setdefault(_key(deal), [])
@@ -124,7 +137,10 @@ def record_deals(
             insort(known, deal, key=_rank)
             fresh.append(_row(deal, keys))
     insert_ignoring(connection, deals, fresh)
-    changes = [change for known in revisions.values() for change in _closings(known)]
+    worked = _worked(connection, {keys[lead] for lead in touched}, definition)
+    closings = _closings(revisions.values(), worked)
+    changes = [change for lead in sorted(touched) for change in closings(lead)]
+    _forget_others(connection, changes, {keys[lead] for lead in touched})
     report = ingest(connection, changes, definition, now)
     if report.problems:
         raise ConflictError(
@@ -256,31 +272,105 @@ def _row(deal: Deal, keys: Mapping[str, int]) -> dict[str, object]:
     }
 
 
-def _closings(revisions: Sequence[Deal]) -> Iterator[StageChange]:
-    """The stage changes that a deal's revisions make, as each follows the one before.
+def _deals_of(connection: Connection, leads_of: Collection[int]) -> set[tuple[str, str]]:
+    """Source and external id of every deal that ever was one of these leads, by our keys."""
+    query = select(deals.c.source, deals.c.external_id)
+    return {
+        (row.source, row.external_id)
+        for chunk in chunks(sorted(leads_of))
+        for row in connection.execute(query.where(deals.c.lead.in_(chunk)))
+    }
 
-    A deal closes its lead when it happened. Annulling it, and closing it again after that, only take
-    effect when they are recorded: what they undo happened later than they say.
+
+def _worked(
+    connection: Connection, of: Collection[int], definition: Definition
+) -> dict[str, list[tuple[int, int]]]:
+    """When leads entered stages in which they are worked, by lead: (happened, recorded)."""
+    working = [stage.name for stage in definition.all_stages if not stage.closed]
+    query = select(leads.c.external_id, stages.c.occurred_at, stages.c.recorded_at).join(leads)
+    query = query.where(stages.c.stage.in_(working), ~stages.c.external_id.like("deal:%"))
+    found: dict[str, list[tuple[int, int]]] = {}
+    for chunk in chunks(sorted(of)):
+        for row in connection.execute(query.where(stages.c.lead.in_(chunk))):
+            found.setdefault(row.external_id, []).append((row.occurred_at, row.recorded_at))
+    return found
+
+
+def _closings(
+    revisions: Iterable[Sequence[Deal]], worked: Mapping[str, Sequence[tuple[int, int]]]
+) -> Callable[[str], Iterator[StageChange]]:
+    """For a lead, the stage changes that all revisions of its deals make."""
+    by_lead: dict[str, list[Deal]] = {}
+    for known in revisions:
+        for lead in {deal.lead for deal in known}:
+            by_lead.setdefault(lead, []).extend(known)
+
+    def of(lead: str) -> Iterator[StageChange]:
+        return _course(lead, by_lead.get(lead, ()), worked.get(lead, ()))
+
+    return of
+
+
+def _course(
+    lead: str, revisions: Sequence[Deal], worked: Sequence[tuple[int, int]]
+) -> Iterator[StageChange]:
+    """How a lead closes and reopens as revisions of its deals are recorded.
+
+    A deal closes its lead when it happened. Annulling it, or moving it to another lead, takes effect
+    when it is recorded, and so does what is closed under an earlier date after that. It reopens the
+    lead unless another deal of it stands and the lead was not worked between that deal and this one.
     """
-    before = "void"
-    for deal in revisions:
-        undoes = "void" in (before, deal.ending) and deal is not revisions[0]
-        if deal.ending != "void" or before != "void":
-            at = max(deal.occurred_at, deal.recorded_at) if undoes else deal.occurred_at
-            yield _stage_change(deal, at)
-        before = deal.ending
+    standing: dict[tuple[str, str], tuple[int, str]] = {}
+    closed = reopened = _LONG_AGO
+    for deal in sorted(revisions, key=_rank):
+        key, stood = _key(deal), standing.pop(_key(deal), None)
+        if deal.lead == lead and deal.ending != "void":
+            at = deal.occurred_at
+            if at <= reopened:
+                at = max(deal.recorded_at, reopened + 1)
+            closing = (at, _STAGE[deal.ending])
+            standing[key] = closing
+            if closing != stood:
+                yield _stage_change(lead, deal, closing[1], at)
+            closed = max(closed, at)
+        elif stood is not None:
+            before = max((at for at, _ in standing.values()), default=None)
+            if before is None or _was_worked(worked, before, stood[0], deal.recorded_at):
+                reopened = max(closed, deal.recorded_at)
+                yield _stage_change(lead, deal, _STAGE["void"], reopened)
 
 
-def _stage_change(deal: Deal, at: int) -> StageChange:
-    stage = _STAGE[deal.ending]
+def _was_worked(worked: Sequence[tuple[int, int]], after: int, until: int, known: int) -> bool:
+    """Whether a lead entered a stage after one close and until another, as far as is known by then."""
+    return any(after < at <= until and recorded <= known for at, recorded in worked)
+
+
+def _stage_change(lead: str, deal: Deal, stage: str, at: int) -> StageChange:
     return StageChange(
-        lead=deal.lead,
+        lead=lead,
         stage=stage,
         occurred_at=at,
         recorded_at=deal.recorded_at,
         source=deal.source,
-        external_id=f"deal:{content_key(deal.external_id, deal.lead, stage, at, deal.recorded_at)}",
+        external_id=f"deal:{content_key(deal.external_id, lead, stage, at, deal.recorded_at)}",
     )
+
+
+def _forget_others(
+    connection: Connection, wanted: Sequence[StageChange], of: Collection[int]
+) -> None:
+    """Delete the stage changes that deals of these leads made before a revision arrived late."""
+    keep = {(change.source, change.external_id) for change in wanted}
+    query = select(stages.c.id, stages.c.source, stages.c.external_id)
+    query = query.where(stages.c.external_id.like("deal:%"))
+    stale = [
+        row.id
+        for chunk in chunks(sorted(of))
+        for row in connection.execute(query.where(stages.c.lead.in_(chunk)))
+        if (row.source, row.external_id) not in keep and _OURS.fullmatch(row.external_id)
+    ]
+    for chunk in chunks(stale):
+        connection.execute(stages.delete().where(stages.c.id.in_(chunk)))
 
 
 def _problems(deal: Deal, i: int, keys: Mapping[str, int], now: int) -> list[Problem]:

@@ -34,6 +34,7 @@ from models.propensity import PropensityModel
 
 FILES = (
     "booster.txt",
+    "learner.json",
     "columns.json",
     "calibrator.json",
     "definition.yaml",

@@ -12,6 +12,7 @@ from scipy.special import expit
 from models.calibrators import (
     FLOOR,
     KINDS,
+    Adjusted,
     Beta,
     Calibrator,
     CalibratorError,
@@ -19,6 +20,8 @@ from models.calibrators import (
     Isotonic,
     Offset,
     Platt,
+    VennAbers,
+    adjusted,
     calibrator_from_json,
     logit,
     sigmoid,
@@ -36,13 +39,25 @@ def isotonics(draw: st.DrawFn) -> Isotonic:
     return Isotonic(tuple(knots), tuple(sorted(chances)))
 
 
-calibrators = st.one_of(
+@st.composite
+def steps(draw: st.DrawFn) -> VennAbers:
+    knots = sorted(draw(st.sets(st.floats(-30, 30), min_size=1, max_size=12)))
+    tables = [
+        sorted(draw(st.lists(st.floats(0, 1), min_size=len(knots), max_size=len(knots))))
+        for _ in range(2)
+    ]
+    low, high = np.minimum(*tables), np.maximum(*tables)
+    return VennAbers(tuple(knots), tuple(low.tolist()), tuple(high.tolist()))
+
+
+tables = st.one_of(isotonics(), steps())
+formulas = st.one_of(
     st.just(Identity()),
     st.builds(Offset, numbers),
     st.builds(Platt, weights, numbers),
     st.builds(Beta, weights, weights, numbers),
-    isotonics(),
 )
+calibrators = st.one_of(formulas, tables, st.builds(Adjusted, tables, weights, numbers))
 
 
 @given(calibrators, raws)
@@ -57,7 +72,7 @@ def test_a_higher_raw_score_never_gets_a_lower_probability(
     calibrator: Calibrator, raw: list[float]
 ) -> None:
     # Chains of exp and log1p are monotone up to their rounding; the knot table is so exactly.
-    slack = 0.0 if isinstance(calibrator, Isotonic) else 1e-12
+    slack = 0.0 if isinstance(calibrator, Isotonic | VennAbers) else 1e-12
     assert np.all(np.diff(calibrator.apply(sorted(raw))) >= -slack)
 
 
@@ -72,7 +87,15 @@ def test_a_lead_alone_gets_the_same_bits_as_in_a_batch(
 
 @pytest.mark.parametrize(
     "calibrator",
-    [Identity(), Offset(0.3), Platt(0.7, -0.2), Beta(0.8, 1.3, 0.1), Isotonic((-1, 2), (0.1, 0.9))],
+    [
+        Identity(),
+        Offset(0.3),
+        Platt(0.7, -0.2),
+        Beta(0.8, 1.3, 0.1),
+        Isotonic((-1, 2), (0.1, 0.9)),
+        VennAbers((-1, 0, 2), (0.1, 0.2, 0.7), (0.2, 0.4, 0.9)),
+        Adjusted(Isotonic((-1, 2), (0.1, 0.9)), 0.9, -0.2),
+    ],
     ids=lambda calibrator: calibrator.kind,
 )
 def test_strides_and_batch_length_do_not_change_a_bit(calibrator: Calibrator) -> None:
@@ -144,6 +167,18 @@ def test_a_table_of_scores_is_refused() -> None:
         Identity().apply([[0.0], [1.0]])
 
 
+TABLE = {"kind": "isotonic", "knots_raw": [-2.0, 1.0], "knots_probability": [0.1, 0.4]}
+
+
+def test_a_table_within_a_table_within_a_table_is_refused() -> None:
+    once = {"kind": "adjusted", "base": TABLE, "slope": 1.0, "intercept": 0.1}
+    assert isinstance(calibrator_from_json(once), Adjusted)
+    with pytest.raises(CalibratorError, match="known are isotonic, venn_abers"):
+        calibrator_from_json({**once, "base": once})
+    with pytest.raises(CalibratorError, match="Only an isotonic or venn_abers table"):
+        Adjusted(calibrator_from_json(once), 1.0, 0.1)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("obj", "says"),
     [
@@ -173,6 +208,27 @@ def test_a_table_of_scores_is_refused() -> None:
         ),
         ({"kind": "isotonic", "knots_raw": [0.0, 1.0], "knots_probability": [0.3, 1.2]}, "[0, 1]"),
         (
+            {"kind": "venn_abers", "knots_raw": [0.0], "knots_low": [0.3], "knots_high": [0.2]},
+            "nowhere lie above",
+        ),
+        (
+            {
+                "kind": "venn_abers",
+                "knots_raw": [0, 1],
+                "knots_low": [0, 0.1],
+                "knots_high": [1, 0.5],
+            },
+            "knots_high must never decrease",
+        ),
+        (
+            {"kind": "adjusted", "base": {"kind": "identity"}, "slope": 1.0, "intercept": 0.1},
+            "known are isotonic, venn_abers",
+        ),
+        (
+            {"kind": "adjusted", "base": TABLE, "slope": -1.0, "intercept": 0.1},
+            "change places",
+        ),
+        (
             {"kind": "isotonic", "knots_raw": [0.0, None], "knots_probability": [0, 1]},
             "knots_raw[1]",
         ),
@@ -185,5 +241,55 @@ def test_json_that_is_not_a_calibrator_is_refused_with_the_reason(obj: object, s
 
 
 def test_every_kind_can_be_read_by_its_name() -> None:
-    assert set(KINDS) == {"identity", "offset", "platt", "beta", "isotonic"}
+    first = {"identity", "offset", "platt", "beta", "isotonic"}
+    assert set(KINDS) == first | {"venn_abers", "adjusted"}
     assert all(name == kind.kind for name, kind in KINDS.items())
+
+
+@pytest.mark.parametrize(
+    ("written", "at", "said"),
+    [
+        # As the first version wrote them; the probabilities by hand.
+        ({"kind": "identity"}, 0.0, 0.5),
+        ({"kind": "offset", "shift": math.log(3)}, 0.0, 0.75),
+        ({"kind": "platt", "slope": 2.0, "intercept": -math.log(4)}, math.log(2), 0.5),
+        ({"kind": "beta", "a": 1.0, "b": 2.0, "c": 0.0}, 0.0, 2 / 3),
+        (TABLE, -0.5, 0.25),
+    ],
+)
+def test_what_was_written_before_is_still_read(written: object, at: float, said: float) -> None:
+    assert calibrator_from_json(written).apply([at])[0] == pytest.approx(said, rel=1e-12)
+
+
+@given(calibrators, st.floats(0, 3), st.floats(-3, 3), st.lists(st.floats(-6, 6), min_size=1))
+def test_an_adjusted_calibrator_moves_the_log_odds_it_says(
+    start: Calibrator, slope: float, intercept: float, raw: list[float]
+) -> None:
+    said = start.apply(raw)
+    expected = expit(slope * np.log(said / (1 - said)) + intercept)
+    # A formula is folded before the limits are applied: compare where they did not bind.
+    free = (said > FLOOR) & (said < 1 - FLOOR) | (not isinstance(start, formula_kinds()))
+    moved = adjusted(start, slope, intercept)
+    np.testing.assert_allclose(
+        moved.apply(raw)[free], np.clip(expected, FLOOR, 1 - FLOOR)[free], rtol=1e-9
+    )
+
+
+def formula_kinds() -> tuple[type, ...]:
+    return Identity, Offset, Platt, Beta, Adjusted
+
+
+def test_what_is_adjusted_twice_stays_one_deep() -> None:
+    steps = VennAbers((-1.0, 1.0), (0.1, 0.4), (0.2, 0.6))
+    twice = adjusted(adjusted(steps, 0.5, 0.1), 2.0, -0.3)
+    assert twice == Adjusted(steps, 1.0, 0.2 - 0.3)
+    assert adjusted(steps, 1.0, 0.0) is steps
+    assert adjusted(Platt(0.5, 0.2), 2.0, 0.1) == Platt(1.0, 0.5)
+
+
+def test_venn_abers_steps_hold_where_they_say() -> None:
+    # By hand: p1 / (1 - p0 + p1), low from its knot on upwards, high from its knot on downwards.
+    steps = VennAbers((0.0, 1.0), (0.1, 0.3), (0.2, 0.6))
+    regions = {-5.0: (0, 0.2), 0.0: (0.1, 0.2), 0.5: (0.1, 0.6), 1.0: (0.3, 0.6), 7.0: (0.3, 1.0)}
+    for raw, (low, high) in regions.items():
+        assert steps.apply([raw])[0] == pytest.approx(high / (1 - low + high), rel=1e-12)

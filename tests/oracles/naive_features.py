@@ -43,9 +43,20 @@ def naive_is_open(records: Sequence[Record], lead: str, as_of: int, definition: 
 def naive_stage(
     records: Sequence[Record], lead: str, as_of: int, definition: Definition
 ) -> str | None:
-    """The stage that the lead entered last, None when it has entered none."""
+    """The stage that the lead entered last, None when it has entered none.
+
+    A closing at midnight closes its whole day: other stages of that day, but `reopened`, do not count.
+    """
     changes = _only(StageChange, known_facts(records, lead, as_of), definition)
-    return changes[-1].stage if changes else None
+    closed = {stage.name for stage in definition.all_stages if stage.closed}
+    midnights = [c.occurred_at for c in changes if c.stage in closed]
+    midnights = [at for at in midnights if at % MICROSECONDS_A_DAY == 0]
+    counting = []
+    for change in changes:
+        in_a_closed_day = any(0 <= change.occurred_at - at < MICROSECONDS_A_DAY for at in midnights)
+        if change.stage in closed or change.stage == "reopened" or not in_a_closed_day:
+            counting.append(change)
+    return counting[-1].stage if counting else None
 
 
 def naive_opened(records: Sequence[Record], lead: str) -> int | None:

@@ -83,5 +83,5 @@ def _ended(ending: str) -> tuple[int, str]:
     return {
         "won": (1, "won within the horizon"),
         "lost": (0, "lost within the horizon"),
-        "off_merit": (-1, "closed, but not on merit"),
+        "off_merit": (0, "closed, but not on merit"),
     }[ending]

@@ -62,7 +62,9 @@ def _ask(
     leads = [position[lead] for lead, _ in asked]
     query = Queries.at(leads, np.array([as_of for _, as_of in asked], dtype=np.int64))
     cycle = zip(
-        is_open(facts, query, AGREED).tolist(), stage_at(facts, query).tolist(), strict=True
+        is_open(facts, query, AGREED).tolist(),
+        stage_at(facts, query, AGREED).tolist(),
+        strict=True,
     )
     return rows(compute_features(facts, query, AGREED)), list(cycle)
 

@@ -39,17 +39,8 @@ BARS = {
 TRAPS = {
     "bank_additional": {"duration"},
     "maven_crm": {"close_value"},
-    "x_education": {
-        "tags",
-        "lead_quality",
-        "lead_profile",
-        "last_activity",
-        "last_notable_activity",
-        "activity_index",
-        "profile_index",
-        "activity_score",
-        "profile_score",
-    },
+    # The other seven explain no more than honest columns do; the probe suspects them by their names.
+    "x_education": {"tags", "lead_quality"},
 }
 
 

@@ -1,7 +1,7 @@
 """Does what we say come true? Against the known probabilities of the simulated company.
 
-A row's target is P(won within the horizon | not closed off merit), since rows closed as junk have no
-label. The calibrator is judged out of fold, on rows the booster has not learned from. Bounds are four
+A row's target is P(won within the horizon); rows closed as junk did not buy. The calibrator is judged
+out of fold, on rows the booster has not learned from. Bounds are four
 clustered standard errors of the outcomes it was fitted on, so a right calibration fails one of 16
 checks in fewer than 1 of 1,000 worlds; the world is drawn once, with a fixed seed.
 """
@@ -88,8 +88,7 @@ def _judged(matured, home: Path, split, definition, config) -> World:
     raw = model.raw(frame)
     said = out_of_fold(raw, matured.y[rows], matured.lead[rows], split.judge.weight, seed=0)
     chances = Truth.of(home).probability(frame.lead_ids, frame.as_of, horizon_days=90)
-    won, junk = np.nan_to_num(chances.won), np.nan_to_num(chances.off_merit)
-    return World(matured, split.judge, said, won / (1 - junk))
+    return World(matured, split.judge, said, np.nan_to_num(chances.won))
 
 
 def test_the_average_is_right(world: World) -> None:

@@ -1,6 +1,7 @@
 """Which way of counting wins reads the truth? Whole cohorts that matured; no short cut does.
 
-The target is P(won within the horizon | not closed off merit) of the simulated company, known exactly.
+The target is P(won within the horizon) of the simulated company, known exactly; leads that closed off
+merit did not buy (docs/decisions/0019).
 What is right lies within four standard errors clustered by lead (two-sided, one in 16,000), what is
 wrong at least two beyond; the company is drawn once.
 On eight companies of 6,000 leads the ratios to the truth were 1.004 ± .013 for whole cohorts, 1.72 ± .02
@@ -21,8 +22,13 @@ from features.definition import Definition
 from features.facts import Queries
 from features.store.outcomes import load_outcomes
 from training.dataset import Dataset, build_dataset
+from training.delay import delayed
 from training.intervals import clustered_error
 from training.labels import IMMATURE, LOST, OFF_MERIT, WON, label
+
+LAG = 21 * DAY
+"""The simulated company's reporting lag."""
+START = END - 731 * DAY
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def known() -> Known:
     definition = workspace.definition()
     dataset = build_dataset(workspace.store, definition, END, most_leads=10**6, seed=0)
     chances = company.truth.probability(dataset.frame.lead_ids, dataset.as_of)
-    truth = np.nan_to_num(chances.won / (1 - chances.off_merit))
+    truth = np.nan_to_num(chances.won)
     leads = sorted(set(dataset.frame.lead_ids))
     position = {lead: i for i, lead in enumerate(leads)}
     asked = Queries.at([position[lead] for lead in dataset.frame.lead_ids], dataset.as_of)
@@ -110,13 +116,71 @@ def test_making_a_lead_count_once_lets_the_weight_know_the_outcome() -> None:
     assert mean > 2 * error
 
 
-def test_junk_is_a_reason_of_its_own_and_not_a_loss() -> None:
+def test_junk_is_a_reason_of_its_own_and_was_not_bought() -> None:
     dataset = known().dataset
     off = dataset.reason == OFF_MERIT
     assert off.sum() > 50
-    assert (dataset.y[off] == -1).all()
+    assert (dataset.y[off] == 0).all()
+
+
+def test_without_the_junk_fresh_leads_would_be_promised_too_much() -> None:
+    """A rep cannot know that a fresh lead is junk: dropping the rows that turned out so misleads."""
+    dataset = known().dataset
+    fresh = np.flatnonzero((dataset.y >= 0) & (dataset.frame.columns["lead_age_days"] < 30))
+    mean, error = gap(dataset.y, fresh)
+    assert abs(mean) < 4 * error
+    merited = fresh[dataset.reason[fresh] != OFF_MERIT]
+    too_much = dataset.y[merited].mean() / dataset.y[fresh].mean()
+    assert len(merited) < 0.95 * len(fresh)
+    assert too_much > 1.05
 
 
 def test_the_definition_promises_what_the_truth_is_about() -> None:
     definition: Definition = trained_company().model().definition
     assert definition.horizon_days == 90.0
+
+
+def weighted(cutoff: int, *, immature: bool) -> tuple[float, float, float]:
+    """Share won, mean truth and its error at an earlier cutoff, as it could be known then."""
+    dataset = known().dataset
+    assert dataset.follow is not None
+    rows = np.flatnonzero(dataset.as_of < cutoff - LAG)
+    found = delayed(
+        dataset.as_of[rows],
+        dataset.follow.take(rows),
+        90 * DAY,
+        LAG,
+        cutoff,
+        immature=immature,
+    )
+    assert (found.watched.refused is None) == immature
+    share = found.weight / found.weight.sum()
+    off = np.maximum(found.y, 0) - known().truth[rows]
+    codes = np.unique(dataset.lead[rows], return_inverse=True)[1].reshape(-1)
+    mean = float(share @ off)
+    return mean, clustered_error(share * (off - mean), codes), float(found.watched.used)
+
+
+def test_immature_cohorts_by_weight_read_the_truth_too_and_more_of_them() -> None:
+    """At four earlier instants, each with its own wins still to come."""
+    for days in (330, 420, 510, 600):
+        cutoff = START + days * DAY
+        mean, error, used = weighted(cutoff, immature=True)
+        _, _, matured = weighted(cutoff, immature=False)
+        assert abs(mean) < 4 * error
+        assert used > 1.05 * matured
+
+
+def test_of_young_cohorts_the_short_cuts_misread_what_the_weights_do_not() -> None:
+    """The same cutoffs: closed leads only read too much, open ones as lost too little."""
+    dataset = known().dataset
+    assert dataset.follow is not None
+    for days in (330, 420, 510, 600):
+        seen_for = START + days * DAY - LAG - dataset.as_of
+        rows = np.flatnonzero(seen_for > 0)
+        ended = dataset.follow.ended < np.minimum(seen_for, 90 * DAY)
+        won = (ended & dataset.follow.won).astype(float)
+        mean, error = gap(won, rows[ended[rows]])
+        assert mean > 2 * error
+        mean, error = gap(won, rows[seen_for[rows] < 90 * DAY])
+        assert mean < -2 * error

@@ -150,6 +150,14 @@ def test_portions_of_leads_make_no_difference(
     assert parts.fingerprint == whole.fingerprint
     assert parts.lead.tolist() == whole.lead.tolist()
     assert sorted(set(whole.y.tolist())) == [-1, 0, 1]
+    assert parts.follow is not None
+    assert whole.follow is not None
+    assert parts.follow.ended.tolist() == whole.follow.ended.tolist()
+    won_at = whole.as_of[whole.follow.won] + whole.follow.ended[whole.follow.won]
+    assert set(won_at.tolist()) == {NOW - 150 * DAY}
+    chosen = whole.take(np.flatnonzero(whole.y == 1)).follow
+    assert chosen is not None
+    assert chosen.won.all()
 
 
 def test_who_objects_to_being_scored_is_not_learned_from(store: Store) -> None:

@@ -152,10 +152,12 @@ def test_a_loss_is_told_from_silence_and_both_are_zero() -> None:
     assert one(as_of=AS_OF) == (0, "not won within the horizon")
 
 
-def test_what_did_not_close_on_merit_is_not_known_unless_something_else_closed() -> None:
+def test_what_did_not_close_on_merit_was_not_bought_and_is_told_from_a_loss() -> None:
     junk = deal("off_merit", AS_OF + DAY, name="a")
-    assert one(junk, as_of=AS_OF) == (-1, "closed, but not on merit")
-    assert one(junk, deal("lost", AS_OF + 9 * DAY, name="b"), as_of=AS_OF)[0] == 0
+    assert one(junk, as_of=AS_OF) == (0, "closed, but not on merit")
+    assert one(junk, as_of=AS_OF, definition=UNTIL_CLOSED) == (0, "closed, but not on merit")
+    lost = deal("lost", AS_OF + 9 * DAY, name="b")
+    assert one(junk, lost, as_of=AS_OF) == (0, "lost within the horizon")
     assert one(junk, deal("won", AS_OF + 9 * DAY, name="b"), as_of=AS_OF)[0] == 1
 
 

@@ -467,10 +467,14 @@ def test_a_single_winner_says_nothing_about_the_area() -> None:
     assert metrics.auc_interval([3, 1, 2], [1, 0, 0]) == Interval(1.0, 0.0, 1.0)
 
 
-def test_one_probability_for_all_has_no_slope() -> None:
-    line = metrics.calibration_slope_intercept([0.3] * 10, [1] * 3 + [0] * 7)
-    assert math.isnan(line.slope.estimate)
-    assert line.intercept.estimate == pytest.approx(0.0, abs=1e-9)
+@pytest.mark.parametrize("n", [10, 330, 2_430, 2_870])
+def test_one_probability_for_all_has_no_slope(n: int) -> None:
+    """Rounding left a variance below 0 for a third of such rows, and warned of its root."""
+    wins = 3 * n // 10
+    for p in np.linspace(0.05, 0.95, 5).tolist():
+        line = metrics.calibration_slope_intercept([p] * n, [1] * wins + [0] * (n - wins))
+        assert math.isnan(line.slope.estimate)
+        assert line.intercept.estimate == pytest.approx(logit(0.3) - logit(p), abs=1e-6)
 
 
 def test_an_evaluation_is_plain_json_with_null_for_what_is_unknown() -> None:

@@ -17,20 +17,15 @@ from features.definition import parse_definition
 from features.errors import BundleError, NotFoundError
 from features.store.promotions import DecisionRecord, list_decisions
 from models.bundle import write_bundle
-from models.calibrators import Calibrator, Offset
+from models.calibrators import Calibrator, Offset, Platt
 from models.propensity import PropensityModel
 from models.workspace import Workspace
-from training.promote import (
-    LEAST_WINS,
-    _standing_for,
-    compare,
-    matured_rows,
-    paired_verdict,
-    promote,
-    roll_back,
-    unseen_rows,
-)
+from training.config import TrainConfig
+from training.promote import paired_verdict, promote, roll_back
+from training.run import train
 from training.splits import Bounds, pieces
+from training.unseen import matured_rows, standing_for, unseen_rows
+from training.verdicts import LEAST_WINS, compare
 
 # Two models and the outcomes of leads, without any store
 
@@ -149,12 +144,13 @@ def decide(workspace: Workspace, name: str, **given: Any) -> Any:
     return promote(workspace, name, now=END, by="ines", **given)
 
 
-def test_the_first_model_is_promoted_for_want_of_another(
+def test_a_first_model_that_is_better_than_none_is_promoted(
     workspace: Workspace, company: TrainedCompany
 ) -> None:
     verdict = decide(workspace, "newest")
     assert verdict.decision == "promote"
     assert workspace.registry.champion_digest() == company.digest
+    assert verdict.reason.startswith("the first model, and better than none: AUC 0.6")
     (recorded,) = decisions(workspace)
     assert (recorded.decision, recorded.bundle, recorded.against) == (
         "promote",
@@ -170,7 +166,7 @@ def test_a_worse_model_is_kept_out_and_a_better_one_let_in(
     workspace: Workspace, company: TrainedCompany
 ) -> None:
     wild = put(workspace, calibrated(Offset(2.5)))
-    assert decide(workspace, wild).decision == "promote"
+    assert decide(workspace, wild, force="a try").decision == "promote"
     right = decide(workspace, company.digest[:10])
     assert right.decision == "promote"
     assert right.reason.startswith("better: log loss -")
@@ -219,7 +215,7 @@ def test_a_bundle_altered_after_training_is_not_promoted(
 ) -> None:
     path = workspace.bundles / company.digest / "booster.txt"
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(BundleError, match="failed its trial"):
+    with pytest.raises(BundleError, match="was altered"):
         decide(workspace, "newest")
     assert workspace.registry.champion_digest() is None
     assert decisions(workspace) == []
@@ -247,6 +243,57 @@ def test_what_cannot_be_compared_says_why(
         "dates": "without dates",
         "nothing new": "no matured rows that neither model has learned from",
     }[what] in verdict.reason
+
+
+def test_a_booster_is_compared_with_one_that_was_recalibrated_on_all_there_is(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    """Weekly recalibrations would otherwise leave no rows on which boosters could ever be compared."""
+    model = simulated().model
+    newest = int(unseen_rows(workspace, model).dataset.as_of.max())  # type: ignore[union-attr]
+    calibration = {**model.about["calibration"], "through_instant": newest}
+    champion = put(workspace, calibrated(Offset(-0.4), calibration=calibration))
+    few = TrainConfig(leaves=(2,), most_trees=3)
+    away = replace(workspace, mlflow_uri="http://127.0.0.1:9")
+    challenger = train(away, few, now=END + 5).digest
+    for one, other in ((challenger, champion), (champion, challenger)):
+        verdict = paired_verdict(workspace, one, other, seed=0)
+        assert verdict.evidence["calibrations"] == "out of fold"
+        assert verdict.evidence["rows"] == model.about["judged"]["figures"]["n"]
+        assert "both recalibrated on other leads of the same time" in verdict.reason
+        # The level, which the champion's calibration has put right, is nobody's advantage.
+        for said in ("expected_challenger", "expected_champion"):
+            assert verdict.evidence[said] == pytest.approx(verdict.evidence["observed"], rel=0.1)
+    again = paired_verdict(workspace, challenger, champion, seed=0)
+    assert again.evidence["difference"] == pytest.approx(-verdict.evidence["difference"])
+    assert again.decision != "promote", "three stumps are no better than what was learned"
+
+
+def test_an_agreed_model_scores_until_a_learned_one_is_better(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    """Nothing was learned, so there is nothing to prove at first, and every row is new to it."""
+    about = simulated().model.about
+    nothing = {
+        "data": {**about["data"], "rows": 0},
+        "judged": {"how": "", "bounds": None, "figures": None},
+    }
+    agreed = put(workspace, calibrated(Platt(0.0, 1.0), **nothing))
+    first = decide(workspace, agreed)
+    assert (first.decision, first.evidence) == ("promote", {})
+    assert "agreed on and not learned" in first.reason
+    learned = decide(workspace, company.digest)
+    assert learned.decision == "promote"
+    assert learned.reason.startswith("better: log loss -")
+    assert learned.evidence["rows"] == about["judged"]["figures"]["n"]
+
+
+def test_a_first_model_without_dates_is_judged_by_its_folds(workspace: Workspace) -> None:
+    judged = {**simulated().model.about["judged"], "bounds": None}
+    blind = {**judged["figures"], "auc": {"estimate": 0.51, "lower": 0.44, "upper": 0.58}}
+    for figures, decision in ((judged["figures"], "promote"), (blind, "undecided")):
+        model = calibrated(Offset(0.0), judged={**judged, "figures": figures})
+        assert paired_verdict(workspace, put(workspace, model), None, 0).decision == decision
 
 
 # Rows that nobody has learned from
@@ -292,7 +339,7 @@ def test_rows_that_judge_two_models_stand_for_all_rows_of_their_time(
     late = dataset.as_of >= max(bounds.judge_from, earlier.judge_from)
     for seed in range(150):
         other = seed if same_seed else seed + 1_000
-        weight = _standing_for(dataset, [replace(bounds, seed=seed), replace(earlier, seed=other)])
+        weight = standing_for(dataset, [replace(bounds, seed=seed), replace(earlier, seed=other)])
         assert not weight[~late].any()
         totals.append(weight.sum())
         wins.append(weight @ dataset.y)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +16,20 @@ from sqlalchemy import select
 from trained_company import END, TrainedCompany, trained_company
 
 from features.clock import DAY
+from features.definition import parse_definition
 from features.errors import NoModelError, NotEnoughEvidenceError
 from features.store.outcomes import Deal, Ending, deals, record_deals
 from features.store.promotions import DecisionRecord, list_bundles, list_decisions, record_decision
 from features.store.tables import leads
-from models.bundle import read_card, read_manifest
+from models.bundle import read_card, read_manifest, write_bundle
+from models.calibrators import Calibrator, Identity, Offset, calibrator_from_json
+from models.propensity import PropensityModel
 from models.workspace import Workspace
-from training.promote import unseen_rows
+from training.fitters import fit_offset
+from training.metrics import observed_over_expected
 from training.recalibrate import LEAST_WINS, out_of_fold, recalibrate
+from training.splits import Bounds, pieces
+from training.unseen import matured_rows, unseen_rows
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +54,33 @@ def workspace(company: TrainedCompany, tmp_path: Path) -> Iterator[Workspace]:
         record_decision(connection, decision)
     yield found
     found.store.close()
+
+
+def crown(workspace: Workspace, model: PropensityModel, against: str) -> str:
+    """Make a model the champion, on record; its digest."""
+    rows = simulated().frame.take(np.arange(3))
+    digest = write_bundle(
+        model, workspace.bundles, created_at=END, origin="train", golden=rows, card=""
+    )
+    workspace.registry.add(digest, {})
+    decision = DecisionRecord(
+        decided_at=END,
+        decision="promote",
+        bundle=digest,
+        against=against,
+        decided_by="ines",
+        reason="a test",
+        evidence={},
+    )
+    with workspace.store.write() as connection:
+        record_decision(connection, decision)
+    return digest
+
+
+def calibrated(calibrator: Calibrator, **calibration: Any) -> PropensityModel:
+    model = simulated().model
+    about = {**model.about, "calibration": {**model.about["calibration"], **calibration}}
+    return model.recalibrated(calibrator, about)
 
 
 def turn(workspace: Workspace, was: Ending, into: Ending, share: float, since: int) -> int:
@@ -115,9 +150,9 @@ def _says_where_it_comes_from(workspace: Workspace, digest: str, parent: str) ->
     rows = unseen_rows(workspace, workspace.registry.load(parent))
     assert rows is not None
     assert about["calibration"]["through_instant"] == int(rows.dataset.as_of.max())
-    assert about["judged"]["how"].startswith("Judged out of fold")
+    assert about["judged"]["how"].startswith("Judged forward in time as a recal")
     assert about["judged"]["bounds"] == simulated().model.about["judged"]["bounds"]
-    assert "Judged out of fold" in read_card(workspace.bundles, digest)
+    assert "Judged forward in time as a recal" in read_card(workspace.bundles, digest)
     assert unseen_rows(workspace, workspace.registry.load(digest)) is None
 
 
@@ -133,14 +168,109 @@ def _is_catalogued(workspace: Workspace, digest: str) -> None:
 def test_where_nothing_has_moved_beyond_noise_the_champion_stays(
     workspace: Workspace, company: TrainedCompany
 ) -> None:
+    model = simulated().model
+    rows = unseen_rows(workspace, model)
+    assert rows is not None
+    raw = model.raw(rows.dataset.frame)
+    level = fit_offset(raw, rows.dataset.y.astype(float), 10 * rows.weight)
+    champion = crown(workspace, calibrated(level), company.digest)
     done = recalibrate(workspace, now=END + 1, by="ines")
     assert done.verdict.decision == "undecided"
-    assert workspace.registry.champion_digest() == company.digest
+    assert workspace.registry.champion_digest() == champion
+    assert done.calibration.calibrator == level, "what is right is left as it is"
+    assert done.calibration.reason.startswith("offset as it was: with ")
     with workspace.store.read() as connection:
         *_, decision = list_decisions(connection)
     assert (decision.decision, decision.bundle) == ("undecided", done.digest)
     assert workspace.registry.find("newest") == done.digest, "it can still be promoted by a person"
     json.dumps(done.calibration.to_json(), allow_nan=False)
+
+
+def test_the_figures_shown_are_forward_in_time_beside_those_of_the_training(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    """The world turns within the rows: out of fold nothing is to be seen, forward the newest are off."""
+    cohorts = np.unique(unseen_rows(workspace, simulated().model).dataset.as_of)  # type: ignore[union-attr]
+    turn(workspace, "lost", "won", 0.4, int(cohorts[-1]))
+    done = recalibrate(workspace, now=END + 1, by="ines")
+    about = workspace.registry.load(done.digest).about
+    judged, before = about["judged"], simulated().model.about["judged"]
+    assert about["judged_when_trained"] == before
+    assert judged["cohorts"][-1]["recalibrated"]["lower"] > 1
+    assert judged["figures"]["observed_over_expected"]["estimate"] > 1.1
+    rows = unseen_rows(workspace, simulated().model)
+    assert rows is not None
+    known, raw = rows.dataset, simulated().model.raw(rows.dataset.frame)
+    folded = out_of_fold(raw, known.y, known.lead, rows.weight, 0, Identity())
+    level = observed_over_expected(folded, known.y, groups=known.lead, weights=rows.weight)
+    assert level.estimate == pytest.approx(1.0, abs=0.06)
+    assert sum(cohort["rows"] for cohort in judged["cohorts"]) == judged["figures"]["n"]
+    card = read_card(workspace.bundles, done.digest)
+    now, then = card.index("## How good it is\n"), card.index("## How good it was as trained")
+    assert now < card.index("Judged forward in time as a recalibrated model") < then
+    assert then < card.index(before["how"])
+    assert "Observed ÷ expected, recalibrated" in card[now:then]
+    assert "Each interval holds on its own" in card
+    assert [w for w in about["warnings"] if w.startswith("The calibration's own figures leave out")]
+
+
+def test_the_card_counts_what_the_booster_and_what_the_calibration_learned_from(
+    workspace: Workspace,
+) -> None:
+    model = simulated().model
+    done = recalibrate(workspace, now=END + 1, by="ines")
+    about = workspace.registry.load(done.digest).about
+    matured = matured_rows(workspace, model.definition)
+    fit, chosen, judge = pieces(matured, Bounds(**model.about["judged"]["bounds"]))
+    booster, calibration = about["learned_from"]["booster"], about["learned_from"]["calibration"]
+    assert booster["rows"] == len(fit) + len(chosen)
+    assert booster["wins"] == int(matured.y[np.r_[fit.rows, chosen.rows]].sum())
+    assert calibration["rows"] == len(judge)
+    assert calibration["leads"] == len(np.unique(matured.lead[judge.rows]))
+    assert about["data"] == model.about["data"], (
+        "what was there when it was trained stays on record"
+    )
+    card = read_card(workspace.bundles, done.digest)
+    assert f"| The booster was fitted on | {booster['rows']:,} rows" in card
+    assert f"| The calibration was fitted on | {calibration['rows']:,} rows" in card
+    assert "Rows with a known outcome when it was trained" in card
+
+
+def test_what_the_definition_warns_of_is_still_warned_of(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    model = simulated().model
+    text = model.definition.to_yaml().replace("horizon_days: 90.0", "horizon_days: null")
+    open_ended = replace(model, definition=parse_definition(text))
+    crown(workspace, open_ended, company.digest)
+    done = recalibrate(workspace, now=END + 1, by="ines")
+    warnings = workspace.registry.load(done.digest).about["warnings"]
+    assert [one for one in warnings if one.startswith("The promise has no horizon")]
+
+
+def test_a_second_recalibration_remembers_the_training_and_decides_by_what_is_new(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    trained = simulated().model
+    rows = unseen_rows(workspace, trained)
+    assert rows is not None
+    through = int(np.unique(rows.dataset.as_of)[0])
+    turn(workspace, "lost", "won", 0.25, through + 1)
+    first = calibrated(
+        Offset(-0.4), through_instant=through, as_trained=trained.calibrator.to_json()
+    )
+    crown(workspace, first, company.digest)
+    done = recalibrate(workspace, now=END + 1, by="ines")
+    about = workspace.registry.load(done.digest).about
+    assert calibrator_from_json(about["calibration"]["as_trained"]) == trained.calibrator
+    assert about["judged_when_trained"] == trained.about["judged"]
+    newer = unseen_rows(workspace, first)
+    assert newer is not None
+    assert 0 < len(newer) == done.verdict.evidence["rows"]
+    known = newer.dataset
+    said = first.score(known.frame).probability
+    level = observed_over_expected(said, known.y, groups=known.lead, weights=newer.weight)
+    assert done.verdict.evidence["level_estimate"] == pytest.approx(level.estimate)
 
 
 def test_too_few_outcomes_are_refused_with_their_number(

@@ -285,21 +285,85 @@ def test_outcomes_are_the_last_revisions_in_a_plain_loop(
             assert sorted(_outcomes(connection, before), key=repr) == sorted(expected, key=repr)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120)
 @given(_revisions(), st.randoms(use_true_random=False))
-def test_a_lead_with_one_deal_is_closed_exactly_while_the_deal_stands(
+def test_a_lead_is_closed_exactly_while_a_deal_of_it_stands(
     sqlite_store: Store, revisions: list[Deal], random: st.random.Random
 ) -> None:
-    """Without ties, as above: what closes the lead and what the outcome is are two tables."""
-    distinct = {d.recorded_at: replace(d, lead="ada", external_id="d1") for d in revisions}
-    shuffled = random.sample(list(distinct.values()), len(distinct))
+    """Any deals, voids, moves and duplicates in any order; two tables say the same.
+
+    Without ties, as above: what closes the lead and what the outcome is are two tables.
+    """
+    distinct = list({deal.recorded_at: deal for deal in revisions}.values())
+    shuffled = random.sample([*distinct, *distinct], 2 * len(distinct))
     with undone(sqlite_store) as connection:
         ingest(connection, OPENING, AGREED, NOW)
         for deal in shuffled:
             record_deals(connection, [deal], AGREED, NOW)
-        stands = [bool(_outcomes(connection, instant)) for instant in _INSTANTS]
-        is_open_then = _open_at(connection, _INSTANTS)[: len(_INSTANTS)]
+        stands = [
+            any(row[0] == lead for row in _outcomes(connection, instant))
+            for lead in LEADS
+            for instant in _INSTANTS
+        ]
+        is_open_then = _open_at(connection, _INSTANTS)
+        piecemeal = state(connection)
+    with undone(sqlite_store) as connection:
+        ingest(connection, OPENING, AGREED, NOW)
+        record_deals(connection, distinct, AGREED, NOW)
+        assert state(connection) == piecemeal
     assert is_open_then == [not standing for standing in stands]
+
+
+def test_annulling_one_of_two_deals_leaves_the_lead_closed_by_the_other(store: Store) -> None:
+    other = replace(WON, ending="lost", occurred_at=NOW - 8 * DAY, external_id="d2")
+    other = replace(other, recorded_at=NOW - 8 * DAY)
+    void = replace(WON, ending="void", recorded_at=NOW - 3 * DAY)
+    _record(store, WON, other, void)
+    assert not _is_open(store)
+    _record(store, replace(other, ending="void", recorded_at=NOW - DAY))
+    assert not _is_open(store, NOW - DAY)
+    assert _is_open(store)
+
+
+def test_annulling_the_second_of_two_deals_leaves_the_lead_closed_by_the_first(
+    store: Store,
+) -> None:
+    second = replace(WON, occurred_at=NOW - 5 * DAY, recorded_at=NOW - 5 * DAY, external_id="d2")
+    _record(store, WON, second, replace(second, ending="void", recorded_at=NOW - DAY))
+    assert not _is_open(store)
+
+
+def test_a_client_in_work_again_is_so_still_when_its_second_deal_is_annulled(store: Store) -> None:
+    again = StageChange(
+        lead="ada", stage="qualified", occurred_at=NOW - 7 * DAY, recorded_at=NOW - 7 * DAY
+    )
+    second = replace(WON, occurred_at=NOW - 5 * DAY, recorded_at=NOW - 5 * DAY, external_id="d2")
+    with store.write() as connection:
+        ingest(connection, [*OPENING, again], AGREED, NOW)
+    _record(store, WON, second)
+    assert not _is_open(store)
+    _record(store, replace(second, ending="void", recorded_at=NOW - DAY))
+    assert _is_open(store)
+
+
+def test_a_deal_that_moves_to_another_lead_closes_that_one_and_reopens_the_first(
+    store: Store,
+) -> None:
+    _record(store, WON, replace(WON, lead="bo", recorded_at=NOW - DAY))
+    with store.read() as connection:
+        assert _open(connection, NOW - DAY) == {"ada": False, "bo": True}
+        assert _open(connection, NOW) == {"ada": True, "bo": False}
+
+
+def test_a_stage_change_of_others_that_looks_like_ours_is_left_alone(store: Store) -> None:
+    with store.write() as connection:
+        own = StageChange(
+            lead="ada", stage="qualified", occurred_at=NOW - 20 * DAY, recorded_at=NOW - 20 * DAY
+        )
+        ingest(connection, [*OPENING, replace(own, external_id="deal:of the month")], AGREED, NOW)
+    _record(store, WON)
+    with store.read() as connection:
+        assert counts(connection)["stages"] == 2
 
 
 def test_bad_deals_are_named_with_all_their_problems_and_good_ones_kept(store: Store) -> None:

@@ -1,0 +1,84 @@
+"""A sensitive attribute changes no feature and no score, whatever it says and whenever it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from agreed import NOW
+from bits import rows
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import AGREED, histories
+from trained_company import END, trained_company
+
+from features.clock import DAY
+from features.facts import LeadVersion, Queries, Record
+from features.frames import Category
+from features.gather import FactsBuilder
+from features.pipeline import build_catalog, compute_features
+from features.store.history import iter_open
+
+SENSITIVE = [attribute.name for attribute in AGREED.attributes if attribute.sensitive]
+
+
+def with_age(history: Sequence[Record], ages: Sequence[float | None]) -> list[Record]:
+    return [
+        replace(record, attributes={**record.attributes, "age": ages[i % len(ages)]})
+        if isinstance(record, LeadVersion)
+        else record
+        for i, record in enumerate(history)
+    ]
+
+
+@given(
+    histories(),
+    st.lists(st.sampled_from([None, 0.0, 18.0, 99.0, 1e300]), min_size=1, max_size=4),
+    st.lists(st.sampled_from([None, 35.0]), min_size=1, max_size=3),
+)
+def test_no_feature_knows_a_sensitive_attribute(
+    history: list[Record], ages: list[float | None], others: list[float | None]
+) -> None:
+    # Versions that say something else are something else, so each gets a name of its own.
+    named = [replace(record, external_id=f"{i}") for i, record in enumerate(history)]
+    found = []
+    for chosen in (ages, others):
+        facts = FactsBuilder.of_records(AGREED, with_age(named, chosen)).build()
+        everyone = np.arange(len(facts.lead_ids))
+        asked = Queries.at(np.repeat(everyone, 2), np.tile([NOW - DAY, NOW], len(everyone)))
+        found.append(rows(compute_features(facts, asked, AGREED)))
+    assert found[0] == found[1]
+
+
+def test_no_column_is_made_of_a_sensitive_attribute() -> None:
+    assert SENSITIVE == ["age"]
+    for spec in build_catalog(AGREED):
+        assert not {spec.fact, spec.name} & {"attribute:age", "attr_age"}
+
+
+def test_no_score_moves_when_everybodys_gender_and_birth_year_are_others() -> None:
+    company = trained_company()
+    workspace, model = company.read_only(), company.model()
+    definition = model.definition
+    assert {a.name for a in definition.attributes if a.sensitive} == {"gender", "birth_year"}
+    rng = np.random.default_rng(0)
+    compared = 0
+    with workspace.store.read() as connection:
+        for facts, queries in iter_open(connection, definition, END):
+            gender = facts.attributes["gender"]
+            assert isinstance(gender, Category)
+            codes = rng.integers(-1, len(gender.levels), len(gender))
+            other = {
+                **facts.attributes,
+                "gender": Category(codes, gender.levels),
+                "birth_year": rng.uniform(1930, 2010, len(gender)),
+            }
+            before = model.raw(compute_features(facts, queries, definition))
+            after = model.raw(
+                compute_features(replace(facts, attributes=other), queries, definition)
+            )
+            assert before.tobytes() == after.tobytes()
+            compared += len(before)
+    workspace.store.close()
+    assert compared > 100
