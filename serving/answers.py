@@ -234,6 +234,63 @@ class HistoryAnswer(BaseModel):
     scores: Sequence[PastScore]
 
 
+class Supposed(BaseModel):
+    """One answer to an open question, and what it would lead to."""
+
+    answer: str
+    share: float = Field(description="How often it is given, of the leads the model learned from.")
+    probability: float
+    route: str
+
+
+class Question(BaseModel):
+    """An open question and what asking it may bring."""
+
+    question: str
+    ask: str
+    dimension: str
+    asked: bool = Field(description="Whether it was asked already, in vain.")
+    expected_change: float = Field(description="Mean of |new − present probability|.")
+    route_may_change: float = Field(description="The chance that the lead would go elsewhere.")
+    answers: Sequence[Supposed] = Field(description="Most frequent first.")
+
+
+class QuestionsAnswer(BaseModel):
+    """A lead's open questions, the most telling first."""
+
+    lead: str
+    as_of: datetime
+    questions: Sequence[Question]
+
+
+class Said(BaseModel):
+    """What today's model says of an instant."""
+
+    as_of: datetime
+    probability: float
+    raw: float
+
+
+class Change(BaseModel):
+    """What one fact changed; an empty text: it said nothing."""
+
+    fact: str
+    label: str
+    then: str
+    now: str
+    log_odds: float
+
+
+class ChangesAnswer(BaseModel):
+    """Why a score moved: the changes add up to the difference of the two raw scores."""
+
+    lead: str
+    model: str
+    then: Said
+    now: Said
+    changes: Sequence[Change] = Field(description="Strongest first.")
+
+
 class QueueRow(BaseModel):
     """One open lead of the queue."""
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from features.definition import UNKNOWN, Attribute, Definition, Question, Ranking
 from features.store.history import Profile
+from models.questions import OpenQuestion
 from serving import charts, wording
 from serving.pages import (
     AttributeLine,
@@ -41,6 +42,7 @@ def lead_score(
     promise = wording.horizon(definition.horizon_days)
     return LeadScore(
         chance=chance(probability),
+        interval=_sureness(score),
         sentence=f"Of 100 leads like this one, {_of_a_hundred(probability)} {promise}.",
         route=route_words(definition, score["route"]),
         steps=steps(float(score["raw"]), shown),
@@ -49,6 +51,15 @@ def lead_score(
         model=wording.short(score["bundle"]),
         warnings=list(dict.fromkeys([*doubts, *map(str, score["warnings"])])),
     )
+
+
+def _sureness(score: Mapping[str, Any]) -> str:
+    """How sure the probability is; empty where that was not measured."""
+    if score.get("lower") is None:
+        return ""
+    low, high = wording.percent(score["lower"]), wording.percent(score["upper"])
+    like = float(f"{score['leads_like_this']:.2g}")
+    return f"Between {low} and {high}, known as well as from {like:,.0f} leads like this one."
 
 
 def _of_a_hundred(probability: float) -> str:
@@ -150,19 +161,48 @@ def _step(reason: Reason, size: float, bar: charts.Bar) -> Step:
     )
 
 
-def question_cards(definition: Definition, facts: Sequence[Fact], now: int) -> list[QuestionCard]:
-    """Every BANT question with its latest answer; `facts` newest first."""
+def question_cards(
+    definition: Definition, facts: Sequence[Fact], now: int, worth: Sequence[OpenQuestion] = ()
+) -> list[QuestionCard]:
+    """Every BANT question with its latest answer; `facts` newest first, `worth` most telling first."""
+    asking = {question.question: question for question in reversed(worth)}
+    first = worth[0].question if worth else None
     latest: dict[str, Fact] = {}
     for fact in facts:
         if fact["sort"] == "answer":
             latest.setdefault(fact["question"], fact)
     return [
-        _card(definition, question, latest.get(question.name), now)
+        _card(
+            definition,
+            question,
+            latest.get(question.name),
+            now,
+            _worth(asking.get(question.name)),
+            question.name == first,
+        )
         for question in definition.questions
     ]
 
 
-def _card(definition: Definition, question: Question, fact: Fact | None, now: int) -> QuestionCard:
+def _worth(question: OpenQuestion | None) -> str:
+    """What asking may bring."""
+    if question is None:
+        return ""
+    points = wording.counted(round(question.expected_change * 100), "point")
+    said = f"An answer moves the chance by {points} on average"
+    if question.route_may_change < 0.005:
+        return f"{said}."
+    return f"{said}; {wording.in_a_hundred(question.route_may_change)} go elsewhere."
+
+
+def _card(
+    definition: Definition,
+    question: Question,
+    fact: Fact | None,
+    now: int,
+    worth: str,
+    first: bool,
+) -> QuestionCard:
     answer = fact["answer"] if fact else ""
     state: Literal["answered", "unknown", "open"] = "answered"
     if fact is None:
@@ -177,6 +217,8 @@ def _card(definition: Definition, question: Question, fact: Fact | None, now: in
         answer=words[state],
         answered=moment(fact["occurred_at"], now) if fact else None,
         ranks=_ranks(question.answers, answer, agreed=question.agreed),
+        worth=worth if state != "answered" else "",
+        first=first and state != "answered",
     )
 
 

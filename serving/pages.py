@@ -299,10 +299,12 @@ class LeadScore:
         weaker: those others one by one.
         model: the short digest of what computed it.
         warnings: what the score does not know.
+        interval: how sure the probability is, in words; empty where that was not measured.
     """
 
     chance: Chance
     sentence: str
+    interval: str
     route: RouteWords
     steps: Sequence[Step]
     weaker: Sequence[Step]
@@ -320,6 +322,8 @@ class QuestionCard:
         answer: the latest answer in words.
         answered: when; None when not asked.
         ranks: how sales and marketing rank the answer, in words; empty without an answer.
+        worth: what asking may bring, in words; empty where it was answered.
+        first: whether it is the one to ask next.
     """
 
     dimension: str
@@ -328,6 +332,8 @@ class QuestionCard:
     answer: str
     answered: Moment | None
     ranks: Sequence[str]
+    worth: str
+    first: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,8 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "PUT /v1/leads/{lead}/do-not-score": MACHINES,
     "GET /v1/leads/{lead}/score": EVERYBODY,
     "GET /v1/leads/{lead}/scores": EVERYBODY,
+    "GET /v1/leads/{lead}/questions": EVERYBODY,
+    "GET /v1/leads/{lead}/changes": EVERYBODY,
     "POST /v1/answers": MACHINES,
     "POST /v1/events": MACHINES,
     "POST /v1/stages": MACHINES,

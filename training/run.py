@@ -9,6 +9,7 @@ the champion; `training.promote` does.
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -20,6 +21,7 @@ import numpy as np
 from features.clock import iso
 from features.definition import Definition
 from features.errors import NotEnoughEvidenceError
+from features.frames import Category, Column
 from features.pipeline import build_catalog
 from models.bundle import write_bundle
 from models.card import model_card
@@ -192,11 +194,32 @@ def _about(
             "wins": learned.calibration.wins,
             "calibrated_at": iso(now),
         },
+        "answers": answers_given(matured, definition),
         "left_out": left_out,
         "warnings": warnings_of(definition, judged),
         "config": config.to_json(),
         "versions": {name: version(name) for name in ("lightgbm", "numpy", "scikit-learn")},
     }
+
+
+def answers_given(matured: Dataset, definition: Definition) -> dict[str, dict[str, float]]:
+    """Question -> answer -> how often it is given by leads that were asked, most frequent first.
+
+    The asked-and-unknown level is among them. Questions that nobody was asked are left out.
+    """
+    found = {}
+    for question in definition.questions:
+        column = matured.frame.columns[f"bant_{question.name}"]
+        said = Counter(label for label in _labels(column) if label is not None)
+        if said:
+            total = sum(said.values())
+            found[question.name] = {level: n / total for level, n in said.most_common()}
+    return found
+
+
+def _labels(column: Column) -> list[str | None]:
+    assert isinstance(column, Category), "answers are categories"
+    return column.labels()
 
 
 def _learner(learned: Learned, matured: Dataset) -> dict[str, Any]:

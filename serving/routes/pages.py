@@ -22,14 +22,16 @@ from features.store.ledger import newest_score, score_history
 from features.store.promotions import list_bundles, list_decisions
 from models.bundle import read_card
 from models.explain import explain
+from models.questions import OpenQuestion
 from serving import caveats, lead_view, markdown, model_view, queue_view, timeline_view, wording
 from serving.deps import CallerDep, Conn, LiveModelDep, NowDep, Service, ServiceDep
 from serving.pages import LeadPage, ModelPage, QueuePage, QueueRows, Results, Shell
 from serving.queue_view import Filters
 from serving.queueing import QueueView, queue_page
 from serving.rendering import html
+from serving.routes.insights import facts_of, supposed
 from serving.security import require_sight, sees_owner
-from serving.state import LiveState
+from serving.state import LiveModel, LiveState
 
 router = APIRouter(include_in_schema=False)
 
@@ -158,7 +160,9 @@ def lead(
             unscored=lead_view.why_unscored(
                 profile, stage, state.agreed, has_model=state.champion is not None
             ),
-            questions=lead_view.question_cards(state.agreed, facts, now),
+            questions=lead_view.question_cards(
+                state.agreed, facts, now, _worth_asking(connection, live, profile, stage, now)
+            ),
             attributes=attributes,
             hidden=hidden,
             happenings=timeline_view.happenings(state.agreed, facts, page, now),
@@ -282,13 +286,33 @@ def _shown_scores(connection: Connection, lead: str) -> list[dict[str, Any]]:
     return [s for s in score_history(connection, lead) if s["channel"] != "payload"]
 
 
+def _worth_asking(
+    connection: Connection, live: LiveModel, profile: Profile, stage: str | None, now: int
+) -> list[OpenQuestion]:
+    """The open questions of an open lead, where there is a model to tell what they may bring."""
+    closed = lead_view.is_closed(live.agreed, stage)
+    if live.state.champion is None or profile.do_not_score or closed:
+        return []
+    scorer = live.scorer()
+    return supposed(scorer, facts_of(connection, scorer, profile.lead, now), now)
+
+
 def _whole(score: Mapping[str, Any], state: LiveState) -> dict[str, Any]:
     """A score with all of its reasons, where the model that gave it is at hand to tell them."""
     if _digest(state) != score["bundle"] or state.champion is None:
         return dict(score)
     scorer = state.champion.model
     frame = FeatureFrame.of_rows([score["inputs"]], column_kinds(scorer.catalog))
-    return {**score, "reasons": explain(scorer, frame)[0].top(lead_view.MOST_REASONS)}
+    found = scorer.score(frame)
+    whole = {**score, "reasons": explain(scorer, frame)[0].top(lead_view.MOST_REASONS)}
+    if found.lower is None or found.upper is None or found.leads_like_this is None:
+        return whole
+    return {
+        **whole,
+        "lower": float(found.lower[0]),
+        "upper": float(found.upper[0]),
+        "leads_like_this": float(found.leads_like_this[0]),
+    }
 
 
 def _made(connection: Connection) -> dict[str, tuple[int, str]]:
