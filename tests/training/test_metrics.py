@@ -18,7 +18,6 @@ from sklearn.linear_model import LogisticRegression
 from models.calibrators import FLOOR, logit, sigmoid
 from training import metrics
 from training.decomposition import recalibrated
-from training.discrimination import fold_inflation
 from training.intervals import Interval, clustered_error, plain
 
 shares = st.floats(0.01, 0.99)
@@ -64,42 +63,6 @@ def test_auc_interval_uses_delongs_variance(drawn: Any) -> None:
     reach = 1.959964 * error / (area.estimate * (1 - area.estimate))
     assert area.lower == pytest.approx(float(sigmoid(centre - reach)), abs=1e-6)
     assert area.upper == pytest.approx(float(sigmoid(centre + reach)), abs=1e-6)
-
-
-@given(rows)
-def test_in_folds_only_pairs_of_one_fold_are_compared(drawn: Any) -> None:
-    raw, y, folds = split(drawn)
-    both = [
-        fold
-        for fold in set(folds)
-        if {w for w, f in zip(y, folds, strict=True) if f == fold} == {0, 1}
-    ]
-    weights = [1.0 + i % 3 for i in range(len(y))]
-    if not both:
-        with pytest.raises(metrics.OneClassError, match="every fold"):
-            metrics.auc_interval(raw, y, folds=folds, weights=weights)
-        return
-    area = metrics.auc_interval(raw, y, folds=folds, weights=weights)
-    assert area.estimate == pytest.approx(naive.auc_within(raw, y, folds, weights), abs=1e-9)
-
-
-def test_the_level_of_a_fold_does_not_enter_the_order_within_folds() -> None:
-    raw, _, y = world(1, 500)
-    folds = np.arange(500) % 5
-    moved = raw + 10.0 * folds
-    assert metrics.auc_interval(moved, y, folds=folds) == metrics.auc_interval(raw, y, folds=folds)
-    assert metrics.auc(moved, y) < metrics.auc(raw, y) - 0.1
-
-
-def test_five_folds_widen_the_interval_by_one_half() -> None:
-    """Nadeau and Bengio: a variance of 1/5 + 1/4 in place of 1/5."""
-    assert fold_inflation(5) == pytest.approx(math.sqrt((1 / 5 + 1 / 4) / (1 / 5))) == 1.5
-    raw, _, y = world(2, 4_000)
-    plain_area = metrics.auc_interval(raw, y)
-    area = metrics.auc_interval(raw, y, folds=np.arange(4_000) % 5)
-    ratio = (area.upper - area.lower) / (plain_area.upper - plain_area.lower)
-    assert ratio == pytest.approx(1.5, abs=0.05)
-    assert area.estimate == pytest.approx(plain_area.estimate, abs=0.005)
 
 
 @given(rows, st.integers(1, 12))
