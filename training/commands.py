@@ -218,7 +218,7 @@ def _figures_words(figures: Any) -> str:
         f"log loss {figures.log_loss:.4f} (base rate {figures.base_rate_log_loss:.4f})",
         f"calibration error, debiased {figures.debiased_ece.root:.4f}",
         figures.discrimination.reason,
-        "  said    happened (95 %)      rows",
+        "  said    happened (95 % each) rows (all ten of a right model hold in 60 of 100 cases)",
     ]
     lines += [
         f"  {b.predicted:6.1%}  {b.observed:6.1%} ({b.lower:.1%}–{b.upper:.1%})  {b.n:,}"

@@ -158,6 +158,7 @@ def no_discrimination(
     *,
     seed: int = 0,
     weights: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
 ) -> Discrimination:
     """Say whether there is any evidence that the model knows more than the base rate.
 
@@ -172,6 +173,7 @@ def no_discrimination(
         groups: lead ids of shape (n,).
         seed: of the resampling when there are few leads.
         weights: shape (n,), or None for equal weights.
+        folds: shape (n,), by which model each row was scored; only for the AUC.
 
     Returns:
         The verdict and its reason.
@@ -179,7 +181,7 @@ def no_discrimination(
     Raises:
         OneClassError: only wins or only losses.
     """
-    area = auc_interval(raw, y, groups=groups, weights=weights)
+    area = auc_interval(raw, y, groups=groups, weights=weights, folds=folds)
     shown = f"AUC {area.estimate:.3f} ({area.lower:.3f} to {area.upper:.3f})"
     if area.lower <= 0.5:
         return Discrimination(False, f"No discrimination: {shown} is not above chance (0.5).")

@@ -124,7 +124,14 @@ def follow_up(queries: Queries, deals: Deals, definition: Definition, cutoff: in
 
 
 def delayed(
-    as_of: Ints, follow: FollowUp, horizon: int, lag: int, cutoff: int, *, immature: bool
+    as_of: Ints,
+    follow: FollowUp,
+    horizon: int,
+    lag: int,
+    cutoff: int,
+    *,
+    immature: bool,
+    weight: Floats | None = None,
 ) -> Delayed:
     """Labels and weights of rows as far as they can be known at `cutoff`.
 
@@ -138,10 +145,14 @@ def delayed(
         lag: how late outcomes are recorded, in microseconds.
         cutoff: the instant as of which outcomes are known.
         immature: whether rows whose horizon is not over may be used, where that is safe.
+        weight: how many rows each row stands for already, shape (n,), above 0; None: one. Who is still
+            open when a piece ends has rows in the next, and may stand for those drawn there: leaving
+            that out would hide who ceased to be watched.
 
     Returns:
-        Labels, weights (1 for matured rows when immature ones are not used) and the record.
+        Labels, weights (the given ones where immature rows are not used) and the record.
     """
+    base = np.ones(len(as_of)) if weight is None else weight
     watched = np.maximum(cutoff - lag - as_of, 0)
     matured = watched >= horizon
     within = follow.ended < np.minimum(watched, horizon)
@@ -150,23 +161,24 @@ def delayed(
     decided = within | matured
     there = watched > 0
     surely = np.ones(len(as_of))
-    surely[there] = _watched_as_long(time[there], decided[there])
-    to_the_end = float(matured[there].mean()) if there.any() else 0.0
+    surely[there] = _watched_as_long(time[there], decided[there], base[there])
+    to_the_end = float(np.average(matured[there], weights=base[there])) if there.any() else 0.0
     refused = _refusal(watched, horizon, to_the_end, immature)
     used = matured if refused is not None else decided & there
-    weight = np.where(used, 1.0 if refused is not None else 1.0 / np.where(used, surely, 1.0), 0.0)
-    total = float(weight.sum())
+    inverse = np.ones(len(as_of)) if refused is not None else 1.0 / np.where(used, surely, 1.0)
+    stands_for = np.where(used, base * inverse, 0.0)
+    total = float(stands_for.sum())
     record = Watched(
         rows=int(there.sum()),
         matured=int(matured.sum()),
         used=int(used.sum()),
         watched_to_the_end=to_the_end,
         longest_days=float(watched.max(initial=0) / DAY),
-        largest_weight=float(weight.max(initial=0.0)),
-        effective_rows=total**2 / float(weight @ weight) if total else 0.0,
+        largest_weight=float(stands_for.max(initial=0.0)),
+        effective_rows=total**2 / float(stands_for @ stands_for) if total else 0.0,
         refused=refused,
     )
-    return Delayed(np.where(used, y, -1), weight, record)
+    return Delayed(np.where(used, y, -1), stands_for, record)
 
 
 def _refusal(watched: Ints, horizon: int, to_the_end: float, immature: bool) -> str | None:
@@ -188,12 +200,14 @@ def _refusal(watched: Ints, horizon: int, to_the_end: float, immature: bool) -> 
     return None
 
 
-def _watched_as_long(time: Ints, decided: Flags) -> Floats:
+def _watched_as_long(time: Ints, decided: Flags, weight: Floats) -> Floats:
     """The Kaplan–Meier probability of being watched at least as long as each row's time, shape (n,)."""
-    ends, lost = np.unique(time[~decided], return_counts=True)
-    ordered = np.sort(time)
+    ends, which = np.unique(time[~decided], return_inverse=True)
+    lost = np.bincount(which.reshape(-1), weight[~decided], minlength=len(ends))
+    order = np.argsort(time, kind="stable")
+    up_to = np.concatenate([[0.0], np.cumsum(weight[order])])
     # What is decided at the very instant at which others cease to be watched comes first.
-    beyond = len(time) - np.searchsorted(ordered, ends, side="right")
-    longer = np.concatenate([[1.0], np.cumprod(1.0 - lost / (beyond + lost))])
+    beyond = up_to[-1] - up_to[np.searchsorted(time[order], ends, side="right")]
+    longer = np.concatenate([[1.0], np.cumprod(1.0 - lost / (np.maximum(beyond, 0.0) + lost))])
     found: Floats = longer[np.searchsorted(ends, time, side="left")]
     return found

@@ -176,6 +176,7 @@ def evaluate_predictions(
     groups: ArrayLike | None = None,
     *,
     weights: ArrayLike | None = None,
+    folds: ArrayLike | None = None,
     seed: int = 0,
 ) -> Evaluation:
     """Gather every figure about one set of predictions.
@@ -187,6 +188,8 @@ def evaluate_predictions(
         groups: lead ids of shape (n,); rows of one lead are one piece of evidence.
         weights: shape (n,), how many rows each stands for; None for equal weights. Counts, lift and
             gain are of the rows as they are.
+        folds: shape (n,), by which model each row was scored; None for one model. The AUC then compares
+            only rows of one model, and its interval knows that the models share what they learned.
         seed: of the resampling when there are few leads.
 
     Returns:
@@ -207,7 +210,7 @@ def evaluate_predictions(
         leads=leads,
         wins=int(won.sum()),
         base_rate=float(np.average(won, weights=checked_weights(weights, len(won)))),
-        auc=auc_interval(scores, won, groups=clusters, weights=weights),
+        auc=auc_interval(scores, won, groups=clusters, weights=weights, folds=folds),
         log_loss=log_loss(p, won, weights),
         base_rate_log_loss=base_rate_log_loss(won, weights),
         brier=brier(p, won, weights),
@@ -217,7 +220,9 @@ def evaluate_predictions(
         calibration=calibration_slope_intercept(p, won, groups=clusters, weights=weights),
         log_loss_parts=decomposition(p, won, weights=weights),
         brier_parts=decomposition(p, won, "brier", weights),
-        discrimination=no_discrimination(scores, p, won, clusters, seed=seed, weights=weights),
+        discrimination=no_discrimination(
+            scores, p, won, clusters, seed=seed, weights=weights, folds=folds
+        ),
         lifts=tuple(lift_at(share, scores, won) for share in LIFT_SHARES),
         bins=reliability_bins(scores, p, won, groups=clusters, weights=weights),
         gain=cumulative_gain(scores, won),

@@ -67,7 +67,7 @@ def plot_reliability(bins: Sequence[ReliabilityBin], path: Path) -> Path:
     top.plot([0, reach], [0, reach], color=FAINT, linestyle="--", label="as promised")
     top.fill_between(said, lower, upper, color=WON, alpha=0.12, linewidth=0)
     gaps = np.clip([seen - lower, upper - seen], 0, None)
-    top.errorbar(said, seen, yerr=gaps, color=WON, fmt="o-", capsize=3, label="observed, 95 %")
+    top.errorbar(said, seen, yerr=gaps, color=WON, fmt="o-", capsize=3, label="observed, 95 % each")
     top.set_xlim(0, reach)
     top.set_ylim(0, reach)
     top.legend(frameon=False, loc="upper left")

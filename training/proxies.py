@@ -130,7 +130,8 @@ class Audit:
             yield f"No single feature predicts {attribute} beyond chance."
         for one in mine:
             if one.feature is None:
-                yield f"All features together predict {attribute}: {_in_words(one)}."
+                verb = "predict" if one.strength.lower > _NOTHING[one.measure] else "do not predict"
+                yield f"All features together {verb} {attribute}: {_in_words(one)}."
         yield from (_fares(group) for group in self.groups if group.attribute == attribute)
 
 
@@ -406,11 +407,11 @@ def _span(attribute: Attribute, values: Floats) -> str:
 
 
 def _in_words(one: Proxy) -> str:
-    told = f" ({one.group})" if one.group is not None else ""
-    name = one.feature or "together"
+    named = [one.feature] if one.feature is not None else []
+    named += [f"({one.group})"] if one.group is not None else []
     measure = "AUC" if one.measure == "auc" else "R²"
-    ends = f"{one.strength.lower:.2f} to {one.strength.upper:.2f}"
-    return f"{name}{told} {measure} {one.strength.estimate:.2f} ({ends})"
+    ends = f"({one.strength.lower:.2f} to {one.strength.upper:.2f})"
+    return " ".join([*named, measure, f"{one.strength.estimate:.2f}", ends])
 
 
 def _fares(group: Group) -> str:

@@ -13,7 +13,7 @@ lead count once, because how many rows a lead has depends on how it ended (docs/
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,6 +130,10 @@ def forward_split(
     lag = days(definition.reporting_lag_days)
     bounds = Bounds(calibrate_from, judge_from, gap, config.seed, until, asked, lag)
     (fit, calibrate, judge), watched = _pieces(dataset, bounds)
+    if any(one.refused is not None for one in watched):
+        # Rows of the gaps would only take leads away from the pieces; what was refused stays told.
+        bounds = replace(bounds, immature=False)
+        fit, calibrate, judge = pieces(dataset, bounds)
     if min(len(fit), len(calibrate), len(judge)) == 0:
         raise _too_short(dataset, definition)
     return Split(Lesson((Fold(fit, calibrate),)), judge, bounds, watched)
@@ -186,9 +190,10 @@ def _decided(dataset: Dataset, piece: Piece, bounds: Bounds, by: int) -> tuple[P
     """The rows of a piece that were decided by an instant, standing for the others by weight."""
     assert dataset.follow is not None, "see forward_split"
     as_of, follow = dataset.as_of[piece.rows], dataset.follow.take(piece.rows)
-    found = delayed(as_of, follow, bounds.gap - bounds.lag, bounds.lag, by, immature=True)
+    horizon = bounds.gap - bounds.lag
+    found = delayed(as_of, follow, horizon, bounds.lag, by, immature=True, weight=piece.weight)
     used = np.flatnonzero(found.weight > 0)
-    return Piece(piece.rows[used], piece.weight[used] * found.weight[used]), found.watched
+    return Piece(piece.rows[used], found.weight[used]), found.watched
 
 
 def _piece_of(as_of: Ints, bounds: Bounds) -> Ints:

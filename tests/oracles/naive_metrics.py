@@ -22,6 +22,20 @@ def auc(raw: Numbers, y: Numbers, weights: Numbers | None = None) -> float:
     return right / total
 
 
+def auc_within(raw: Numbers, y: Numbers, folds: Sequence[int], weights: Numbers) -> float:
+    """The same over the pairs of which both lie in one fold."""
+    right = total = 0.0
+    for fold in set(folds):
+        here = [i for i, own in enumerate(folds) if own == fold]
+        wins = sum(weights[i] for i in here if y[i] == 1)
+        losses = sum(weights[i] for i in here if y[i] == 0)
+        if wins * losses > 0:
+            inside = auc([raw[i] for i in here], [y[i] for i in here], [weights[i] for i in here])
+            right += inside * wins * losses
+            total += wins * losses
+    return right / total
+
+
 def delong_variance(raw: Numbers, y: Numbers) -> float:
     """DeLong et al. (1988): variances of the placements of winners and of losers."""
     wins = [r for r, w in zip(raw, y, strict=True) if w == 1]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from training.metrics import (
     auc,
@@ -119,3 +120,26 @@ def test_the_difference_of_two_models_is_covered() -> None:
         found.append(paired_log_loss_difference(one, other, w.y, w.lead, seed=0, weights=w.weight))
     hits = [difference.lower <= 0 <= difference.upper for difference in found]
     assert np.mean(hits) > 0.95 - 4 * (0.95 * 0.05 / len(hits)) ** 0.5
+
+
+@cache
+def folds_of_nothing() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+    """300 sets of 300 leads, six columns and an outcome by lot, scored in five folds."""
+    found = []
+    for seed in range(WORLDS):
+        rng = np.random.default_rng(seed)
+        x, y = rng.integers(0, 2, (300, 6)).astype(float), rng.integers(0, 2, 300)
+        fold, raw = rng.permutation(300) % 5, np.empty(300)
+        for held in range(5):
+            model = LogisticRegression().fit(x[fold != held], y[fold != held])
+            raw[fold == held] = model.decision_function(x[fold == held])
+        found.append((raw, y, fold))
+    return tuple(found)
+
+
+def test_chance_is_covered_in_folds_and_not_when_folds_are_compared() -> None:
+    """Models of five folds share what they learned; what one learned of nothing, they all did."""
+    within = [auc_interval(raw, y, folds=fold).contains(0.5) for raw, y, fold in folds_of_nothing()]
+    pooled = [auc_interval(raw, y).contains(0.5) for raw, y, _ in folds_of_nothing()]
+    assert np.mean(within) >= LOWEST
+    assert np.mean(pooled) < LOWEST

@@ -76,6 +76,7 @@ def test_a_planted_proxy_is_found_by_name_and_noise_is_not() -> None:
     assert together.strength.lower > 0.97
     said = " ".join(audit.sentences())
     assert "gender can be guessed from features: title (f) AUC 0.98" in said
+    assert "All features together predict gender: (f) AUC 0.9" in said
     json.dumps(audit.to_json(), allow_nan=False)
 
 
@@ -89,6 +90,7 @@ def test_where_nothing_tells_the_audit_says_so_as_often_as_it_promises() -> None
             DEFINITION,
         )
         false += bool(found(audit))
+        assert "No single feature predicts gender" in audit.sentences()[0] or found(audit)
         assert audit.proxies[0].attribute == "gender"
     assert false <= 4
 

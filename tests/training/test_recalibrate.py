@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from model_cases import simulated
 from quiet_mlflow import tracking
 from sqlalchemy import select
@@ -240,9 +241,10 @@ def test_what_the_definition_warns_of_is_still_warned_of(
     workspace: Workspace, company: TrainedCompany
 ) -> None:
     model = simulated().model
-    text = model.definition.to_yaml().replace("horizon_days: 90.0", "horizon_days: null")
-    open_ended = replace(model, definition=parse_definition(text))
-    crown(workspace, open_ended, company.digest)
+    content = yaml.safe_load(model.definition.to_yaml())
+    content |= {"horizon_days": None, "cohorts": {"after_opening_hours": 0}}
+    open_ended = parse_definition(yaml.safe_dump(content))
+    crown(workspace, replace(model, definition=open_ended), company.digest)
     done = recalibrate(workspace, now=END + 1, by="ines")
     warnings = workspace.registry.load(done.digest).about["warnings"]
     assert [one for one in warnings if one.startswith("The promise has no horizon")]
