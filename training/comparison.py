@@ -150,6 +150,11 @@ class Discrimination:
     reason: str
 
 
+CLAIM = 0.99
+"""Confidence of the interval that must leave out chance: a model of shuffled outcomes is seen to
+order leads once in 200 trainings."""
+
+
 def no_discrimination(
     raw: ArrayLike,
     probability: ArrayLike,
@@ -162,8 +167,8 @@ def no_discrimination(
 ) -> Discrimination:
     """Say whether there is any evidence that the model knows more than the base rate.
 
-    None is found when the AUC's interval contains 0.5, or when the log loss is not better than the
-    base rate's beyond noise. For the latter the level is put right first: a model that orders well
+    None is found when the AUC's interval, at the confidence `CLAIM`, contains 0.5, or when the log
+    loss is not better than the base rate's beyond noise. For the latter the level is put right first: a model that orders well
     under a base rate that moved is miscalibrated, which is another finding with another cure.
 
     Args:
@@ -181,8 +186,8 @@ def no_discrimination(
     Raises:
         OneClassError: only wins or only losses.
     """
-    area = auc_interval(raw, y, groups=groups, weights=weights, folds=folds)
-    shown = f"AUC {area.estimate:.3f} ({area.lower:.3f} to {area.upper:.3f})"
+    area = auc_interval(raw, y, groups=groups, weights=weights, folds=folds, level=CLAIM)
+    shown = f"AUC {area.estimate:.3f} ({area.lower:.3f} to {area.upper:.3f}, {CLAIM:.0%})"
     if area.lower <= 0.5:
         return Discrimination(False, f"No discrimination: {shown} is not above chance (0.5).")
     won = checked_outcomes(y, both=True)

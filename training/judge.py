@@ -89,11 +89,22 @@ def judge(
     how, bounds = _how(splits), splits[0].bounds
     try:
         figures = evaluate_predictions(
-            raw, probability, y, matured.lead[rows], weights=weight, seed=seed
+            raw,
+            probability,
+            y,
+            matured.lead[rows],
+            weights=weight,
+            seed=seed,
+            folds=_fold_of_each(splits) if bounds is None else None,
         )
     except OneClassError as error:
         return Judged(how, bounds, None, raw, probability, y, (f"Not judged: {error}",))
     return Judged(how, bounds, figures, raw, probability, y, tuple(warnings_of_figures(figures)))
+
+
+def _fold_of_each(splits: Sequence[Split]) -> NDArray[np.int64]:
+    """Whose model scored each judged row: raw scores of two models do not compare."""
+    return np.repeat(np.arange(len(splits)), [len(split.judge) for split in splits])
 
 
 def _how(splits: Sequence[Split]) -> str:
