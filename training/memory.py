@@ -2,13 +2,11 @@
 
 Rule: nothing is judged by an outcome that it has seen, and nothing is learned before `known_at`.
 
-Five beliefs about level and slope run side by side. They differ in how far they expect the level to
-wander from one outcome to the next: not at all (then all of the past counts alike) up to far enough
-that little more than the last hundred outcomes count. Each is a dynamic logistic regression (West,
-Harrison and Migon 1985; the state is a random walk, the posterior a normal one at its mode). At every
-look each is judged by the log loss of what it would have said of the outcomes that have become known
-since, with the outcomes known when those leads were scored. Trust follows by exponential weights
-(Vovk 1990) that never die out, so that a calm world may end (Herbster and Warmuth 1998: fixed share).
+Five beliefs about level and slope run side by side (`training.beliefs`); they differ in how far they
+expect the level to wander. At every look each is judged by the log loss of what it would have said of
+the outcomes that have become known since, with the outcomes known when those leads were scored. Trust
+follows by exponential weights (Vovk 1990) that never die out, so that a calm world may end (Herbster
+and Warmuth 1998: fixed share).
 
 What is said is the trusted average of the five lines, in log-odds, hence again one line: a
 calibrator like any other, small enough for a bundle. Uncertainty about the level draws it towards
@@ -27,6 +25,7 @@ from numpy.typing import ArrayLike
 from scipy.special import expit
 
 from models.calibrators import FLOOR, Calibrator, adjusted, logit
+from training.beliefs import WANDERING, Beliefs, Outcomes
 from training.decomposition import log_loss_rows
 from training.fitters import AS_IT_IS, said_now
 from training.intervals import (
@@ -37,22 +36,6 @@ from training.intervals import (
     checked_weights,
     plain,
 )
-from training.logistic import LogisticProblem, Prior, fit_logistic
-
-WANDERING = (0.0, 1e-6, 1e-5, 1e-4, 1e-3)
-"""What the beliefs expect: variance that the level gains per outcome, in log-odds squared.
-
-0.001 is one standard deviation of 0.3 log-odds (odds × 1.4) in 100 outcomes, 0.000001 in 100,000.
-"""
-
-SLOPE_WANDERING = 0.1
-"""The slope's share of the level's wandering: spreads change less than levels do."""
-
-FIRST_SPREAD = (0.3, 0.15)
-"""How far off level (log-odds) and slope are believed to be before outcomes speak (deviations).
-
-Less than where all the past is fitted at once: who has little to go on soon believes the newest.
-"""
 
 TEMPER = 0.1
 """How much of the log loss counts as evidence (Grünwald 2012: a tempered posterior is the safe one).
@@ -93,12 +76,9 @@ class Followed:
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Scored leads with their outcomes, and when each happened; all of shape (n,)."""
+class _Rows(Outcomes):
+    """Outcomes, and when each lead was scored and its outcome known; all of shape (n,)."""
 
-    said: Floats
-    won: Floats
-    weights: Floats
     scored_at: Codes
     known_at: Codes
 
@@ -112,61 +92,7 @@ class _Rows:
         )
 
 
-@dataclass(frozen=True)
-class _Beliefs:
-    """Normal distributions of (level, slope): mean of shape (5, 2), spread of shape (5, 2, 2)."""
-
-    mean: Floats
-    spread: Floats
-
-    @classmethod
-    def before_outcomes(cls) -> _Beliefs:
-        first = np.diag(np.square(FIRST_SPREAD))
-        k = len(WANDERING)
-        return cls(np.tile([0.0, 1.0], (k, 1)), np.tile(first, (k, 1, 1)))
-
-    def wandered(self, outcomes: float) -> _Beliefs:
-        """After so many outcomes that nobody has seen yet."""
-        gained = np.multiply.outer(np.array(WANDERING), np.diag([1.0, SLOPE_WANDERING]))
-        return _Beliefs(self.mean, self.spread + outcomes * gained)
-
-    def after(self, rows: _Rows) -> _Beliefs:
-        """Having seen these outcomes."""
-        grown = self.wandered(float(rows.weights.sum()))
-        learned = [
-            _learn(mean, spread, rows)
-            for mean, spread in zip(grown.mean, grown.spread, strict=True)
-        ]
-        return _Beliefs(*(np.array(part) for part in zip(*learned, strict=True)))
-
-    def variance(self, typical: float) -> Floats:
-        """Of the log-odds of a lead that was said to have `typical`; shape (5,)."""
-        lead = np.array([1.0, typical])
-        return np.asarray(np.einsum("a,kab,b->k", lead, self.spread, lead))
-
-    def lines(self, typical: float, ahead: float) -> Floats:
-        """Level and slope that each would use for leads `ahead` outcomes from here; shape (5, 2).
-
-        Source: MacKay (1992), the mean of a logistic function under a normal distribution.
-        """
-        variance = self.wandered(ahead).variance(typical)
-        doubt = np.sqrt(1.0 + np.pi * variance / 8.0)
-        return np.asarray(self.mean / doubt[:, None], dtype=np.float64)
-
-
-def _learn(mean: Floats, spread: Floats, rows: _Rows) -> tuple[Floats, Floats]:
-    """The mode of level and slope after these outcomes, and the spread around it."""
-    # In units of what was believed, the belief has no correlation and is a plain ridge.
-    root = np.linalg.cholesky(spread)
-    design = np.column_stack([np.ones_like(rows.said), rows.said])
-    ridge = Prior(np.zeros(2), np.ones(2))
-    problem = LogisticProblem(design @ root, rows.won, rows.weights, ridge, design @ mean)
-    moved = fit_logistic(problem)
-    narrowed = np.linalg.inv(problem.information(moved) + np.eye(2))
-    return mean + root @ moved, root @ narrowed @ root.T
-
-
-def _losses(lines: Floats, rows: _Rows) -> Floats:
+def _losses(lines: Floats, rows: Outcomes) -> Floats:
     """Log loss that each line would have had on these outcomes, shape (5,)."""
     p = np.clip(expit(lines[:, :1] + lines[:, 1:] * rows.said), FLOOR, 1 - FLOOR)
     return np.asarray(rows.weights @ log_loss_rows(p, rows.won).T, dtype=np.float64)
@@ -194,7 +120,7 @@ def _unseen(rows: _Rows, looks: Codes, place: Codes) -> Floats:
 class _Look:
     """What is believed at a look; `typical` and `ahead` describe the leads it has last learned of."""
 
-    beliefs: _Beliefs
+    beliefs: Beliefs
     trust: Floats
     known: float = 0.0
     typical: float = 0.0
@@ -219,7 +145,7 @@ def _looks(rows: _Rows, looks: Codes) -> Iterator[_Look]:
     place = np.searchsorted(looks, rows.scored_at, side="right")
     learned_at = np.searchsorted(looks, rows.known_at, side="left")
     unseen = _unseen(rows, looks, place)
-    here = _Look(_Beliefs.before_outcomes(), np.full(len(WANDERING), 1.0 / len(WANDERING)))
+    here = _Look(Beliefs.before_outcomes(), np.full(len(WANDERING), 1.0 / len(WANDERING)))
     past = [here.beliefs]
     for look in range(len(looks)):
         new = np.flatnonzero((learned_at == look) & (rows.weights > 0))
@@ -229,9 +155,7 @@ def _looks(rows: _Rows, looks: Codes) -> Iterator[_Look]:
         yield here
 
 
-def _learned(
-    before: _Look, past: list[_Beliefs], new: _Rows, place: Codes, unseen: Floats
-) -> _Look:
+def _learned(before: _Look, past: list[Beliefs], new: _Rows, place: Codes, unseen: Floats) -> _Look:
     """Judge each belief by what it would have said when the leads were scored, then learn."""
     losses = np.zeros(len(WANDERING))
     typical = ahead = 0.0

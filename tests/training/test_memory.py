@@ -20,17 +20,9 @@ from models.calibrators import (
     logit,
     sigmoid,
 )
+from training.beliefs import FIRST_SPREAD, SLOPE_WANDERING, WANDERING
 from training.fitters import fit_platt
-from training.memory import (
-    FIRST_SPREAD,
-    MOST_LOOKS,
-    SHARE,
-    SLOPE_WANDERING,
-    TEMPER,
-    WANDERING,
-    follow,
-    follow_through,
-)
+from training.memory import MOST_LOOKS, SHARE, TEMPER, follow, follow_through
 
 Way = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], list[Calibrator]]
 PEOPLE = np.random.default_rng(99).normal(-1.85, 1.1, 20_000)
