@@ -44,6 +44,9 @@ Say = Callable[[str], None]
 WEIGHTS = (0.5, 1.0, 0.0, 0.75, 0.25)
 """Of the additive part, the preferred first: an even average needs no choosing."""
 
+TO_FORGET = 2.0
+"""Standard errors by which a fading past must be better than one that counts as much as yesterday."""
+
 TO_LEAVE_THE_AVERAGE = 4.0
 """Standard errors by which another weight must be better. Choosing weights by noise costs more than
 the average does (the forecast combination puzzle, Smith and Wallis 2009), and the error counts leads
@@ -244,7 +247,8 @@ def _choice(parts: Parts, rows: Rows, lesson: Lesson, held: Rows, chosen: Trial)
     priors = [parts.prior(_fit_rows(rows, fold.fit, None)) for fold in lesson.folds]
     half_lives = _half_lives(parts.config, rows)
     said = [_said(parts, rows, lesson, priors, chosen, half_life) for half_life in half_lives]
-    fading = preferred([(linear + trees) / 2 for linear, trees in said], held)
+    averages = [(linear + trees) / 2 for linear, trees in said]
+    fading = preferred(averages, held, errors=TO_FORGET)
     linear, trees = said[fading]
     blends = [weight * linear + (1 - weight) * trees for weight in WEIGHTS]
     which = preferred(blends, held, errors=TO_LEAVE_THE_AVERAGE)
