@@ -168,8 +168,9 @@ def no_discrimination(
     """Say whether there is any evidence that the model knows more than the base rate.
 
     None is found when the AUC's interval, at the confidence `CLAIM`, contains 0.5, or when the log
-    loss is not better than the base rate's beyond noise. For the latter the level is put right first: a model that orders well
-    under a base rate that moved is miscalibrated, which is another finding with another cure.
+    loss is not better than the base rate's beyond noise. For the latter the level is put right first:
+    a model that orders well under a base rate that moved is miscalibrated, which is another finding
+    with another cure.
 
     Args:
         raw: shape (n,), log-odds.
