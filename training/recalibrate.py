@@ -87,7 +87,7 @@ def recalibrate(
     calibration = fit_calibrator(
         raw, rows.y, groups=rows.lead, weights=weight, seed=seed, start=champion.calibrator
     )
-    verdict = _verdict(champion.calibrator, raw, unseen, new, seed)
+    verdict = _verdict(champion.calibrator, calibration, raw, unseen, new, seed)
     forward = said_forward(raw, unseen, as_trained(champion), horizon_of(champion), seed)
     judged = _judged(champion, unseen, raw, forward, seed)
     about = _about(champion, matured, unseen, forward, judged, calibration, now)
@@ -137,11 +137,18 @@ def _outcomes(workspace: Workspace, champion: PropensityModel) -> tuple[Dataset,
     return matured, unseen, new
 
 
-def _verdict(now: Calibrator, raw: Floats, unseen: Unseen, new: Rows, seed: int) -> Verdict:
+def _verdict(
+    now: Calibrator,
+    calibration: CalibrationFit,
+    raw: Floats,
+    unseen: Unseen,
+    new: Rows,
+    seed: int,
+) -> Verdict:
     """New calibration against the champion's, on rows new to both: the champion has seen the others."""
     rows, weight = unseen.dataset, unseen.weight
     expected = out_of_fold(raw, rows.y, rows.lead, weight, seed, now)
-    return compare(
+    verdict = compare(
         expected[new],
         now.apply(raw[new]),
         rows.y[new],
@@ -150,6 +157,10 @@ def _verdict(now: Calibrator, raw: Floats, unseen: Unseen, new: Rows, seed: int)
         weight[new],
         same_order=True,
     )
+    if calibration.calibrator == now:
+        unchanged = f"undecided: there is nothing to change. {calibration.reason}"
+        return Verdict("undecided", unchanged, verdict.evidence)
+    return verdict
 
 
 def _judged(

@@ -180,6 +180,7 @@ def test_where_nothing_has_moved_beyond_noise_the_champion_stays(
     assert workspace.registry.champion_digest() == champion
     assert done.calibration.calibrator == level, "what is right is left as it is"
     assert done.calibration.reason.startswith("offset as it was: with ")
+    assert "there is nothing to change" in done.verdict.reason
     with workspace.store.read() as connection:
         *_, decision = list_decisions(connection)
     assert (decision.decision, decision.bundle) == ("undecided", done.digest)
