@@ -49,7 +49,7 @@ LATE = 6_000
 """The last so many calls, where the share that buys is ten times what it was at first."""
 
 HALF_LIFE = 2_000
-"""Calls after which an outcome counts half for the linear part; 1,000 to 4,000 gave the same."""
+"""Calls after which an outcome counts half for the linear part; 1,000 to 4,000 gave about the same."""
 
 RIDGE = 3.0
 TREES = {
@@ -114,7 +114,7 @@ def fit_linear(columns: Floats, y: Floats, half_life: float = np.inf) -> Scorer:
 
 
 def fit_recent(columns: Floats, y: Floats) -> Scorer:
-    """Ridge logistic regression that has nearly forgotten what is five half-lives old."""
+    """Ridge logistic regression, outcomes counting half after `HALF_LIFE` calls."""
     return fit_linear(columns, y, HALF_LIFE)
 
 
@@ -257,6 +257,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if min(chosen.block, chosen.start) < 1 or chosen.delay < 0:
         parser.error("--block and --start must be at least 1, --delay at least 0")
+    if chosen.delay >= chosen.start:
+        parser.error("--delay must be below --start, or there is nothing to learn from at first")
     path = chosen.data / CALLS
     if not path.is_file():
         print(f"error: {path} is not there; name the data with --data DIR", file=sys.stderr)

@@ -185,7 +185,9 @@ def follow_through(
         raw: shape (n,), finite log-odds, each from a model that had not seen the outcome.
         y: shape (n,), 1 = won, 0 = not won.
         scored_at: shape (n,), integers: when each lead was scored; only their order counts.
-        known_at: shape (n,), integers: the first instant at which the outcome may be used.
+        known_at: shape (n,), integers: the first instant at which the outcome may be used. It must
+            not depend on the outcome: wins close sooner, so with the day of the deal instead of the
+            end of the horizon the newest outcomes would be wins, and the level too high.
         looks: shape (m,), ascending instants at which the calibration is made anew.
         weights: shape (n,), at least 0; their sum is taken as the number of leads.
         start: what is said now, and is moved.
