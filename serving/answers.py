@@ -234,6 +234,41 @@ class HistoryAnswer(BaseModel):
     scores: Sequence[PastScore]
 
 
+_QUESTIONS: dict[str, Any] = {
+    "lead": EXAMPLE_LEAD,
+    "as_of": "2026-05-01T12:00:00Z",
+    "questions": [
+        {
+            "question": "budget_status",
+            "ask": "Is there a budget for this?",
+            "dimension": "budget",
+            "asked": False,
+            "expected_change": 0.041,
+            "route_may_change": 0.37,
+            "answers": [
+                {"answer": "approved", "share": 1.0, "probability": 0.41, "route": "sales_ready"}
+            ],
+        }
+    ],
+}
+
+_CHANGES: dict[str, Any] = {
+    "lead": EXAMPLE_LEAD,
+    "model": "5f1d" + "0" * 60,
+    "then": {"as_of": "2026-04-01T00:00:00Z", "probability": 0.21, "raw": -1.3},
+    "now": {"as_of": "2026-05-01T12:00:00Z", "probability": 0.3412, "raw": -0.62},
+    "changes": [
+        {
+            "fact": "event:webinar",
+            "label": "Webinar",
+            "then": "",
+            "now": "3 × webinar in 30 days",
+            "log_odds": 0.68,
+        }
+    ],
+}
+
+
 class Supposed(BaseModel):
     """One answer to an open question, and what it would lead to."""
 
@@ -257,6 +292,8 @@ class Question(BaseModel):
 
 class QuestionsAnswer(BaseModel):
     """A lead's open questions, the most telling first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_QUESTIONS]})
 
     lead: str
     as_of: datetime
@@ -283,6 +320,8 @@ class Change(BaseModel):
 
 class ChangesAnswer(BaseModel):
     """Why a score moved: the changes add up to the difference of the two raw scores."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CHANGES]})
 
     lead: str
     model: str

@@ -25,7 +25,7 @@ from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.middleware import Envelope
 from serving.queueing import QueueRefresher
-from serving.routes import health, ingest, model, pages, queue, scores, sign_in
+from serving.routes import health, ingest, insights, model, pages, queue, scores, sign_in
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
 from serving.state import LiveModel, Repeating
@@ -79,7 +79,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     errors.install(app)
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(Envelope, metrics=metrics)
-    for part in (scores, ingest, queue, model, health, sign_in, pages):
+    for part in (scores, insights, ingest, queue, model, health, sign_in, pages):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.state.error_page = error_page

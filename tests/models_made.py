@@ -148,7 +148,7 @@ def made_model(seed: int = 1) -> Made:
         definition=definition,
         encoder=encoder,
         learner=_blend(Trees(booster.model_to_string()), encoder, frame, label),
-        calibrator=Platt(slope=0.8, intercept=-0.2),
+        calibrator=Platt(slope=1.1, intercept=-0.2),
         about={"rows": LEADS, "warnings": []},
     )
     return Made(model, frame)

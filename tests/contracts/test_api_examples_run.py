@@ -29,6 +29,7 @@ from features.pipeline import compute_features
 from features.store.access import create_key
 from features.store.engine import Store
 from features.store.promotions import DecisionRecord, record_decision
+from models.blend import Blend
 from models.bundle import write_bundle
 from models.calibrators import Identity
 from models.encoder import Encoder
@@ -81,7 +82,8 @@ def small_model(definition: Definition) -> tuple[PropensityModel, Any]:
     parameters = {"objective": "binary", "num_leaves": 4, "verbosity": -1, "num_threads": 1}
     trees = Trees(lgb.train(parameters, rows, num_boost_round=10).model_to_string())
     about = {"warnings": ["0.70 times as many won as it said"]}
-    return PropensityModel(definition, encoder, trees, Identity(), about), frame
+    learner = Blend.of_trees(trees)
+    return PropensityModel(definition, encoder, learner, Identity(), about), frame
 
 
 def installation(home: Path, store: Store) -> Workspace:

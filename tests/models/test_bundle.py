@@ -309,7 +309,7 @@ def test_a_column_that_the_definition_does_not_give_rise_to_is_refused(root: Pat
 
 @pytest.mark.parametrize(
     "manifest",
-    [{"format": 2}, {"format": None}, {"files": {}}, {"files": None}, {"files": 7}],
+    [{"format": 3}, {"format": None}, {"files": {}}, {"files": None}, {"files": 7}],
     ids=str,
 )
 def test_a_manifest_of_another_format_is_refused(root: Path, manifest: dict[str, Any]) -> None:

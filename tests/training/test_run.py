@@ -120,7 +120,7 @@ def test_how_it_was_made_is_recorded(company: TrainedCompany) -> None:
     assert [trial["leaves"] for trial in about["learner"]["trials"]] == list(CONFIG.leaves)
     bounds = Bounds(**about["judged"]["bounds"])
     assert bounds.calibrate_from + bounds.gap <= bounds.judge_from <= (bounds.until or 0) < END
-    assert bounds.gap == 90 * 86_400_000_000
+    assert bounds.gap == (90 + 21) * 86_400_000_000, "the horizon and the reporting lag"
     json.dumps(dict(about), allow_nan=False)
 
 
