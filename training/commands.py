@@ -21,8 +21,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from features.errors import NotEnoughEvidenceError
-
 if TYPE_CHECKING:
     from models.workspace import Workspace
     from training.run import Watching
@@ -185,46 +183,36 @@ def evaluate(
     model: Annotated[
         str, typer.Argument(help="champion, previous, newest or a digest.")
     ] = "champion",
+    html: Annotated[
+        Path | None, typer.Option(help="Write the whole report to this file, pictures included.")
+    ] = None,
+    learning_curve: Annotated[
+        bool,
+        typer.Option(
+            "--learning-curve",
+            help="Learn from ever more of the leads: would more help? As long as ten trainings.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare what a model says with the outcomes it has not learned from, as known today."""
-    from training.metrics import OneClassError, evaluate_predictions
-    from training.promote import unseen_rows
+    """Hold what a model says against the outcomes it has not learned from, as known today."""
+    from training.evaluate import evaluate as run
+    from training.report_words import words
 
     workspace = _workspace()
-    scorer = workspace.registry.load(model)
-    unseen = unseen_rows(workspace, scorer)
-    if unseen is None:
-        content = {"model": scorer.digest, "figures": scorer.about["judged"]["figures"], "rows": 0}
-        words = "No matured outcome is newer than the model; these are the figures of its training."
-        _tell(content, f"{words}\n{json.dumps(content['figures'], indent=1)}", as_json)
-        return
-    rows = unseen.dataset
-    scores = scorer.score(rows.frame)
-    try:
-        figures = evaluate_predictions(
-            scores.raw, scores.probability, rows.y, rows.lead, weights=unseen.weight
-        )
-    except OneClassError as error:
-        raise NotEnoughEvidenceError(str(error)) from error
-    content = {"model": scorer.digest, "figures": figures.to_json(), "rows": len(rows)}
-    _tell(content, _figures_words(figures), as_json)
-
-
-def _figures_words(figures: Any) -> str:
-    lines = [
-        f"{figures.n:,} rows of {figures.leads:,} leads, {figures.wins:,} won",
-        f"AUC {figures.auc.estimate:.3f} ({figures.auc.lower:.3f} to {figures.auc.upper:.3f})",
-        f"log loss {figures.log_loss:.4f} (base rate {figures.base_rate_log_loss:.4f})",
-        f"calibration error, debiased {figures.debiased_ece.root:.4f}",
-        figures.discrimination.reason,
-        "  said    happened (95 % each) rows (all ten of a right model hold in 60 of 100 cases)",
-    ]
-    lines += [
-        f"  {b.predicted:6.1%}  {b.observed:6.1%} ({b.lower:.1%}–{b.upper:.1%})  {b.n:,}"
-        for b in figures.bins
-    ]
-    return "\n".join(lines)
+    with watched() as watching:
+        found = run(workspace, model, curve=learning_curve, progress=watching.step)
+        if html is not None:
+            watching.step("drawing")
+            html.write_text(found.page(), encoding="utf-8")
+    said = words(found.report)
+    if html is not None:
+        said += f"\nThe whole report is in {html}"
+    if as_json:
+        _tell(found.report.to_json(), said, as_json)
+    else:
+        # Names of regions and columns are other people's text, not markup.
+        out.print(said, highlight=False, markup=False)
 
 
 @app.command()

@@ -79,7 +79,7 @@ def more_for_level(level: Interval, leads: int, error: float = LEVEL_ERROR) -> i
     if level.estimate <= 0 or level.lower <= 0:
         return None
     now = math.log(level.upper / level.lower) / (2 * normal_quantile(level.level))
-    return max(0, math.ceil(leads * (now / error) ** 2) - leads)
+    return max(0, math.ceil(leads * (now / error) ** 2 - 1e-6) - leads)
 
 
 def enough(wins: int, losses: int, base_rate: float | None, level: Interval | None) -> Enough:

@@ -7,6 +7,7 @@ for it. `report_words` puts it on a terminal, `report_page` on a page.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -130,7 +131,7 @@ def report_of(
         enough=enough(won, lost, rate, level),
         comparison=_comparison(against),
         curve=None,
-        warnings=(*warnings, *time_warnings(model.definition)),
+        warnings=(*warnings, *lasting(about["warnings"])),
     )
 
 
@@ -280,14 +281,14 @@ def _comparison(against: tuple[str, Verdict] | None) -> JSON | None:
     return {"against": name, **said}
 
 
-def time_warnings(definition: Definition) -> tuple[str, ...]:
-    """What a history without dates leaves unknown."""
-    if definition.time == "none":
-        impossible = (
-            "Forward validation was impossible: the history has no dates. The figures come from "
-            "folds and say nothing about drift."
-        )
-        return (impossible,)
-    if definition.time == "ordered":
-        return ("The history has an order but no dates: months are tenths of that order.",)
-    return ()
+def lasting(warnings: Sequence[str]) -> tuple[str, ...]:
+    """Those of a training's warnings that newer outcomes do not answer: about dates, columns, deals.
+
+    What was said of its figures is left out: the report has newer ones.
+    """
+    return tuple(
+        warning
+        for warning in warnings
+        if not warning.startswith(("No discrimination", "Few outcomes", "Not judged"))
+        and " times as many won as it said" not in warning
+    )

@@ -70,7 +70,7 @@ class Where:
     Attributes:
         parts: dimension by dimension, in their order.
         level: observed over expected wins of all rows together.
-        against: what parts are held against: 1, or `level` where that is off itself.
+        against: the level all parts share: 1, or `level` where that is off itself.
         tested: how many parts had enough outcomes.
         rule: in a sentence, for people.
     """
@@ -101,8 +101,9 @@ def where_wrong(
 ) -> Where:
     """Hold what was said of each part against what happened there.
 
-    Where the level as a whole is off (its interval leaves out 1) it is put right first, by one shift of
-    all log-odds: else every part would be named, and none would stand out. A part's wins are compared
+    Where the level as a whole is off (its interval leaves out 1) a part is named only if it is off from
+    what was said and from that level, put right by one shift of all log-odds: a level that is off
+    everywhere names no part, and one part that is far off names no others. A part's wins are compared
     with a Poisson variable that has their variance if the model is right; the variance is that of
     independent rows, times the design effect of leads with several rows, and at least what leads'
     summed residuals show. Benjamini and Hochberg (1995) over all tested parts. Borrowing strength is
@@ -206,12 +207,21 @@ def _part(dimension: str, name: str, here: _Rows) -> Part:
 
 
 def _chance(here: _Rows) -> float | None:
-    """The two-sided chance of such a number of wins if the model is right; None: too few to say."""
-    wins, expected, variance = float(here.mass @ here.won), here.expected, here.variance
-    losses = float(here.mass @ (1 - here.right))
-    if min(expected, losses) ** 2 < LEAST_EXPECTED * variance:
+    """The two-sided chance of such a number of wins if the part is right; None: too few to say.
+
+    Right is what was said as well as the level that all rows had: the larger of both chances, so that
+    a part is off only if it is off from either (Berger 1982).
+    """
+    wins, losses = here.expected, float(here.mass @ (1 - here.right))
+    if min(wins, losses) ** 2 < LEAST_EXPECTED * here.variance:
         return None
-    unit = max(variance, here.shown_variance) / expected
+    return max(_far_off(here), _far_off(replace(here, right=here.p)))
+
+
+def _far_off(here: _Rows) -> float:
+    """The two-sided chance of such a number of wins if `right` is."""
+    wins, expected = float(here.mass @ here.won), here.expected
+    unit = max(here.variance, here.shown_variance) / expected
     counted, mean = wins / unit, expected / unit
     at_least = float(gammainc(counted, mean)) if counted > 0 else 1.0
     at_most = float(gammaincc(counted + 1.0, mean))
@@ -282,7 +292,7 @@ def false_discovery_rates(chances: list[float]) -> list[float]:
 def _rule(tested: int, off: bool, level: Interval) -> str:
     first = (
         f"The level as a whole is off: {level.estimate:.2f} times as many won as it said. "
-        "Parts are held against that, not against 1. "
+        "A part is named when it is off from what was said, and from that level too. "
         if off
         else ""
     )
