@@ -27,10 +27,10 @@ from benchmarks.figures import Said, against, shown, table
 from benchmarks.peers import PEERS, Answer, Peer, task_of
 from benchmarks.peers.automl import autogluon, installed
 from benchmarks.sets import EXAMPLES, SETS, History, Sets, absent, data_argument, read_named
+from training.about import warnings_of
 from training.config import TrainConfig
 from training.judge import Judged, judge
 from training.learn import learn
-from training.run import warnings_of
 
 __all__ = ["EXAMPLES", "SETS", "main", "measure"]
 

@@ -24,6 +24,7 @@ def model_card(about: JSON) -> str:
         *_earlier(about.get("judged_when_trained")),
         _how(about["learner"], about["calibration"]),
         _left_out(about["left_out"]),
+        _proxies(about.get("proxies")),
         _limits(),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -160,6 +161,14 @@ def _how(learner: JSON, calibration: JSON) -> str:
 def _left_out(left_out: JSON) -> str:
     lines = [f"- {why}: {', '.join(names)}" for why, names in sorted(left_out.items()) if names]
     return "## What it may not see\n\n" + "\n".join(lines) if lines else ""
+
+
+def _proxies(audit: JSON | None) -> str:
+    """Leaving an attribute out is not enough where others give it away."""
+    sentences = audit["sentences"] if audit else []
+    if not sentences:
+        return ""
+    return "## Who could be told by proxy\n\n" + "\n".join(f"- {said}" for said in sentences)
 
 
 def _limits() -> str:

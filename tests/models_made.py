@@ -147,18 +147,24 @@ def made_model(seed: int = 1) -> Made:
     model = PropensityModel(
         definition=definition,
         encoder=encoder,
-        learner=_blend(Trees(booster.model_to_string()), encoder, frame, label),
+        learner=blended(definition, Trees(booster.model_to_string()), encoder, frame, label),
         calibrator=Platt(slope=1.1, intercept=-0.2),
         about={"rows": LEADS, "warnings": []},
     )
     return Made(model, frame)
 
 
-def _blend(trees: Trees, encoder: Encoder, frame: FeatureFrame, label: np.ndarray) -> Blend:
+def blended(
+    definition: Definition,
+    trees: Trees,
+    encoder: Encoder,
+    frame: FeatureFrame,
+    label: np.ndarray,
+) -> Blend:
     """The trees and an additive part of the same rows, unevenly weighted, with a spread."""
     n = len(label)
     rows = Rows(encoder.matrix(frame), label, np.ones(n), np.arange(n), np.zeros(n, dtype=np.int64))
-    by_name = {spec.name: spec for spec in build_catalog(agreed())}
+    by_name = {spec.name: spec for spec in build_catalog(definition)}
     specs = [by_name[name] for name in encoder.names]
     prior = Prior(None, np.full(len(specs), 0.05))
     linear = fit_linear(rows, encoder, specs, prior)

@@ -23,6 +23,8 @@ class TrainConfig:
         most_trees: at the most.
         patience: trees without progress on later rows after which boosting stops.
         half_lives: over which rows may lose half of their weight, as shares of the history.
+        immature: whether rows may be learned from whose horizon is not over, by weight
+            (`training.delay`).
         allow_leakage: columns that may pass the leakage probe although it named them.
     """
 
@@ -38,6 +40,7 @@ class TrainConfig:
     most_trees: int = 600
     patience: int = 50
     half_lives: tuple[float, ...] = (0.5,)
+    immature: bool = False
     allow_leakage: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

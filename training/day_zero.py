@@ -48,7 +48,7 @@ def plan(matured: Dataset, definition: Definition, config: TrainConfig) -> list[
             raise NotEnoughEvidenceError("no row has a known outcome yet")
         if definition.time == "none":
             return grouped_splits(matured, config)
-        return [forward_split(matured, definition, config)]
+        return [forward_split(matured, definition, config, immature=config.immature)]
     except NotEnoughEvidenceError:
         if definition.expected_win_rate is None:
             raise
@@ -65,6 +65,7 @@ def not_judged(matured: Dataset, definition: Definition, config: TrainConfig) ->
     )
     newest = int(matured.as_of.max()) + 1 if len(matured) else 0
     gap = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
-    bounds = Bounds(newest, newest, gap, config.seed, newest) if definition.time != "none" else None
+    dated = definition.time != "none" and len(matured) > 0
+    bounds = Bounds(newest, newest, gap, config.seed, newest) if dated else None
     nothing = np.array([])
     return Judged(how, bounds, None, nothing, nothing, nothing.astype(np.int64), (how,))

@@ -27,6 +27,7 @@ from training.unseen import (
     bounds_of,
     calibrated_through,
     comparable,
+    is_agreed,
     learned_nothing,
     matured_rows,
     newer,
@@ -229,7 +230,7 @@ def _compared(rows: Unseen, said: list[Floats], seed: int, same_order: bool) -> 
 
 def _first(workspace: Workspace, model: PropensityModel, seed: int) -> Verdict:
     """Whether a first model is better than none (docs/decisions/0017)."""
-    if learned_nothing(model):
+    if is_agreed(model) or learned_nothing(model):
         reason = "the first model: agreed on and not learned, so there is nothing to prove yet"
         return Verdict("promote", reason, {})
     bounds = bounds_of(model)

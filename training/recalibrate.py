@@ -23,6 +23,7 @@ from models.calibrators import Calibrator
 from models.card import model_card
 from models.propensity import PropensityModel
 from models.workspace import Workspace
+from training.about import summary, warnings_of
 from training.calibrate import CalibrationFit, fit_calibrator
 from training.dataset import Dataset
 from training.forward import LEAST_WINS, Forward, enough, out_of_fold, said_forward
@@ -30,7 +31,7 @@ from training.intervals import plain
 from training.judge import Judged, warnings_of_figures
 from training.metrics import evaluate_predictions, observed_over_expected
 from training.promote import carry_out
-from training.run import GOLDEN_ROWS, catalogue, summary, warnings_of
+from training.run import GOLDEN_ROWS, catalogue
 from training.splits import pieces
 from training.unseen import (
     Unseen,

@@ -9,24 +9,20 @@ the champion; `training.promote` does.
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from features.clock import iso
 from features.definition import Definition
 from features.errors import NotEnoughEvidenceError
-from features.frames import Category, Column
-from features.pipeline import build_catalog
 from models.bundle import write_bundle
 from models.card import model_card
 from models.propensity import PropensityModel
 from models.workspace import Workspace
+from training.about import about_model, summary
 from training.config import TrainConfig
 from training.dataset import (
     Dataset,
@@ -36,15 +32,21 @@ from training.dataset import (
     newest_cutoff,
 )
 from training.day_zero import not_judged, nothing_known, plan, unknown_lead
-from training.fit import calendar_columns
+from training.evidence import Evidence, evidence_of_training
 from training.judge import Judged, judge
-from training.leakage import probe_leakage, refuse_leakage
+from training.leakage import refuse_leakage
 from training.learn import Learned, learn, learn_little
+from training.pictures import draw_all
 from training.plots import plot_gain, plot_importance, plot_reliability, plot_scores
-from training.splits import Lesson, grouped_lesson, row_groups
+from training.probe import find_leakage, late_values
+from training.proxies import Audit, audit_proxies, sensitive_values
+from training.report import report_of
+from training.report_page import report_page
+from training.splits import Lesson, Split, grouped_lesson, row_groups
+from training.timeliness import deal_warnings
 
 GOLDEN_ROWS = 20
-_TELLING_ROWS = 1_000
+_AUDITED_ROWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -86,42 +88,53 @@ def train(
     watching.step("reading facts and outcomes")
     dataset = _dataset(workspace, definition, config, now, watching)
     matured = dataset.matured()
-    splits = plan(matured, definition, config)
+    splits, told, audit = plan(matured, definition, config), list[str](), None
     if not splits:
         watching.step("scoring by what is agreed")
         learned = learn_little(matured, definition, config)
         judged = not_judged(matured, definition, config)
     else:
         watching.step("looking for columns that know the outcome")
-        look_for_leakage(matured, definition, config)
+        late = late_values(workspace.store, definition, dataset.cutoff)
+        suspects = look_for_leakage(matured, definition, config, late)
+        told = [*suspects, *_about_deals(workspace, definition, dataset, splits)]
         watching.step("learning")
         lessons = [learn(matured, one.lesson, definition, config, watching.step) for one in splits]
         watching.step("judging on rows it has not seen")
         judged = judge(matured, splits, [lesson.model for lesson in lessons], config.seed)
+        audit = _audit(workspace, matured, splits, judged, config)
         dated = definition.time != "none"
         learned = lessons[0] if dated else _from_all(matured, definition, config)
-    about = _about(definition, dataset, learned, judged, config, now)
-    return _register(workspace, matured, learned, judged, about, now, watching)
+    about = about_model(definition, dataset, learned, judged, config, now, told, audit)
+    evidence = evidence_of_training(matured, splits, judged) if splits else None
+    return _register(workspace, matured, learned, judged, evidence, about, now, watching)
 
 
-def look_for_leakage(matured: Dataset, definition: Definition, config: TrainConfig) -> None:
+def look_for_leakage(
+    matured: Dataset,
+    definition: Definition,
+    config: TrainConfig,
+    late: Mapping[str, float] | None = None,
+) -> list[str]:
     """Raise when a column knows the outcome, unless the run was told to allow it.
+
+    Args:
+        matured: rows with known outcomes.
+        definition: what the columns are made of.
+        config: what a person has allowed.
+        late: per attribute the share of values filled in after the close.
+
+    Returns:
+        What is suspicious and no proof, in sentences.
 
     Raises:
         LeakageError: naming every such column and what to do about it.
     """
-    names = {spec.name: spec.name.removeprefix("attr_") for spec in build_catalog(definition)}
-    columns = {names[name]: column for name, column in matured.frame.columns.items()}
-    dated = [short for name, short in names.items() if name.startswith(("ev_", "bant_", "lead_"))]
-    findings = probe_leakage(
-        columns,
-        matured.y,
-        groups=matured.lead,
-        dated=dated,
-        allow=config.allow_leakage,
-        seed=config.seed,
+    findings = find_leakage(
+        matured, definition, late=late, allow=config.allow_leakage, seed=config.seed
     )
     refuse_leakage(findings)
+    return [finding.message for finding in findings if not finding.blocking]
 
 
 def _dataset(
@@ -149,122 +162,38 @@ def _dataset(
     return dataset
 
 
+def _audit(
+    workspace: Workspace,
+    matured: Dataset,
+    splits: Sequence[Split],
+    judged: Judged,
+    config: TrainConfig,
+) -> Audit | None:
+    """Which features give sensitive attributes away; None where none is named."""
+    definition = workspace.definition()
+    if not any(attribute.sensitive for attribute in definition.attributes):
+        return None
+    rows = np.concatenate([split.judge.rows for split in splits])
+    some = np.arange(0, len(rows), max(len(rows) // _AUDITED_ROWS, 1))
+    audited = matured.take(rows[some])
+    sensitive = sensitive_values(workspace.store, definition, audited)
+    return audit_proxies(
+        audited, sensitive, definition, probability=judged.probability[some], seed=config.seed
+    )
+
+
+def _about_deals(
+    workspace: Workspace, definition: Definition, dataset: Dataset, splits: Sequence[Split]
+) -> list[str]:
+    """What must be known about the deals before their labels are believed."""
+    watched = [one.sentence() for split in splits for one in split.watched]
+    return [*deal_warnings(workspace.store, definition, dataset.cutoff), *watched]
+
+
 def _from_all(matured: Dataset, definition: Definition, config: TrainConfig) -> Learned:
     """The model that ships where there is no time: learned from all rows, judged by its folds."""
     lesson: Lesson = grouped_lesson(row_groups(matured), np.arange(len(matured)), config)
     return learn(matured, lesson, definition, config)
-
-
-def _about(
-    definition: Definition,
-    dataset: Dataset,
-    learned: Learned,
-    judged: Judged,
-    config: TrainConfig,
-    now: int,
-) -> dict[str, Any]:
-    matured = dataset.matured()
-    dated = definition.time == "dated"
-    left_out = {
-        "sensitive": [a.name for a in definition.attributes if a.sensitive],
-        "filled in during the sale": [a.name for a in definition.attributes if a.known_late],
-        "says what time it was, not who the lead is": calendar_columns(matured.frame),
-        "allowed although the leakage probe named it": list(config.allow_leakage),
-    }
-    return {
-        "name": definition.name,
-        "horizon_days": definition.horizon_days,
-        "time": definition.time,
-        "trained_at": iso(now),
-        "data": {
-            "rows": len(matured),
-            "leads": len(np.unique(matured.lead)),
-            "wins": int(matured.y.sum()),
-            "base_rate": float(matured.y.mean()) if len(matured) else None,
-            "from": iso(int(matured.as_of.min())) if dated and len(matured) else None,
-            "through": iso(int(matured.as_of.max())) if dated and len(matured) else None,
-            "labels": dataset.reasons(),
-            "fingerprint": dataset.fingerprint,
-        },
-        "judged": judged.to_json(),
-        "learner": _learner(learned, matured),
-        "calibration": {
-            "name": learned.calibration.name,
-            "reason": learned.calibration.reason,
-            "wins": learned.calibration.wins,
-            "calibrated_at": iso(now),
-        },
-        "answers": answers_given(matured, definition),
-        "left_out": left_out,
-        "warnings": warnings_of(definition, judged),
-        "config": config.to_json(),
-        "versions": {name: version(name) for name in ("lightgbm", "numpy", "scikit-learn")},
-    }
-
-
-def answers_given(matured: Dataset, definition: Definition) -> dict[str, dict[str, float]]:
-    """Question -> answer -> how often it is given by leads that were asked, most frequent first.
-
-    The asked-and-unknown level is among them. Questions that nobody was asked are left out.
-    """
-    found = {}
-    for question in definition.questions:
-        column = matured.frame.columns[f"bant_{question.name}"]
-        said = Counter(label for label in _labels(column) if label is not None)
-        if said:
-            total = sum(said.values())
-            found[question.name] = {level: n / total for level, n in said.most_common()}
-    return found
-
-
-def _labels(column: Column) -> list[str | None]:
-    assert isinstance(column, Category), "answers are categories"
-    return column.labels()
-
-
-def _learner(learned: Learned, matured: Dataset) -> dict[str, Any]:
-    chosen, choice, blend = learned.chosen, learned.choice, learned.model.learner
-    return {
-        "weight": blend.weight,
-        "leaves": chosen.leaves if chosen is not None and blend.trees is not None else 0,
-        "trees": chosen.trees if chosen is not None and blend.trees is not None else 0,
-        "half_life": choice.half_life if choice is not None else None,
-        "losses": choice.losses if choice is not None else {},
-        "columns": len(learned.model.encoder.columns),
-        "trials": [
-            {"leaves": t.leaves, "trees": t.trees, "log_loss": t.log_loss} for t in learned.trials
-        ],
-        "importance": importance(learned.model, matured),
-    }
-
-
-def importance(model: PropensityModel, rows: Dataset) -> dict[str, float]:
-    """How much each column moves a score: the mean of its absolute contribution, in log-odds.
-
-    Over at most `_TELLING_ROWS` rows, evenly taken.
-    """
-    step = max(len(rows) // _TELLING_ROWS, 1)
-    shares, _ = model.contributions(rows.frame.take(np.arange(0, len(rows), step)))
-    means = np.abs(shares).mean(axis=0) if len(shares) else np.zeros(shares.shape[1])
-    return dict(zip(model.encoder.names, means.tolist(), strict=True))
-
-
-def warnings_of(definition: Definition, judged: Judged) -> list[str]:
-    """What must be known before the figures are believed."""
-    found = list(judged.warnings)
-    if definition.time == "none":
-        found.append(
-            "Forward validation was impossible: the history has no dates. The figures come from "
-            "seeded folds and say nothing about drift."
-        )
-    if definition.time == "ordered":
-        found.append("The history has an order but no dates: forward in order, horizon unchecked.")
-    if definition.time == "dated" and definition.horizon_days is None:
-        found.append(
-            "The promise has no horizon: only closed leads are judged, and rows learned from may "
-            "have closed within the judging period."
-        )
-    return found
 
 
 def _register(
@@ -272,6 +201,7 @@ def _register(
     matured: Dataset,
     learned: Learned,
     judged: Judged,
+    evidence: Evidence | None,
     about: dict[str, Any],
     now: int,
     watching: Watching,
@@ -291,25 +221,8 @@ def _register(
     )
     workspace.registry.add(digest, summary(about))
     watching.step("cataloguing in MLflow")
-    run = catalogue(workspace, digest, model, judged, "train", watching.warn)
+    run = catalogue(workspace, digest, model, judged, "train", watching.warn, evidence)
     return Trained(digest, workspace.registry.load(digest), judged, run)
-
-
-def summary(about: dict[str, Any]) -> dict[str, Any]:
-    """The figures that a list of models shows."""
-    figures = about["judged"]["figures"] or {}
-    return {
-        "name": about["name"],
-        "trained_at": about["trained_at"],
-        "calibration": about["calibration"]["name"],
-        "rows": about["data"]["rows"],
-        "wins": about["data"]["wins"],
-        "auc": figures.get("auc", {}).get("estimate"),
-        "log_loss": figures.get("log_loss"),
-        "base_rate_log_loss": figures.get("base_rate_log_loss"),
-        "observed_over_expected": figures.get("observed_over_expected", {}).get("estimate"),
-        "warnings": about["warnings"],
-    }
 
 
 def catalogue(
@@ -319,6 +232,7 @@ def catalogue(
     judged: Judged | None,
     origin: str,
     warn: Callable[[str], None],
+    evidence: Evidence | None = None,
 ) -> str | None:
     """Log a bundle as an MLflow run; None, with a warning, when MLflow cannot be reached."""
     # MLflow takes seconds to import and is only needed here.
@@ -326,7 +240,7 @@ def catalogue(
 
     with tempfile.TemporaryDirectory() as scratch:
         pictures = Path(scratch)
-        _draw(pictures, model, judged)
+        _draw(pictures, replace(model, digest=digest), judged, evidence)
         (pictures / "card.md").write_text(model_card(model.about), encoding="utf-8")
         try:
             return log_run(
@@ -348,8 +262,15 @@ def catalogue(
             return None
 
 
-def _draw(directory: Path, model: PropensityModel, judged: Judged | None) -> None:
-    """The pictures an analyst looks for."""
+def _draw(
+    directory: Path, model: PropensityModel, judged: Judged | None, evidence: Evidence | None
+) -> None:
+    """The pictures an analyst looks for; with the rows that judged, the page of `evaluate` as well."""
+    if judged is not None and evidence is not None:
+        report = report_of(model, evidence, figures=judged.figures)
+        page = report_page(report, draw_all(directory, model, report, evidence))
+        (directory / "evaluation.html").write_text(page, encoding="utf-8")
+        return
     plot_importance(model.about["learner"]["importance"], directory / "importance.png")
     if judged is not None and judged.figures is not None:
         figures = judged.figures

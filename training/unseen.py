@@ -90,6 +90,11 @@ def learned_nothing(model: PropensityModel) -> bool:
     return bool(model.about.get("data", {}).get("rows") == 0)
 
 
+def is_agreed(model: PropensityModel) -> bool:
+    """Whether the model is what is agreed, moved by few outcomes or none: nothing has judged it."""
+    return bool(model.about.get("learner", {}).get("kind") == "agreed")
+
+
 def bounds_of(model: PropensityModel) -> Bounds | None:
     """Where the model's pieces began; None when it has learned from all rows, or from none."""
     limits = _limits(model)

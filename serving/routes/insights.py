@@ -11,12 +11,13 @@ import numpy as np
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
-from features.errors import ConflictError, InputError, Problem
+from features.errors import ConflictError, InputError, NotFoundError, Problem
 from features.facts import Facts, Queries
 from features.pipeline import compute_features
 from features.store.access import Caller
 from features.store.engine import Connection, Store
 from features.store.history import load_facts
+from features.store.ledger import score_history
 from models.changes import changes
 from models.propensity import Scores
 from models.questions import OpenQuestion, open_questions
@@ -32,7 +33,8 @@ from serving.standing import standings
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=JsonRoute)
 
 Since = Annotated[
-    Moment, Query(description="The earlier instant.", examples=["2026-04-01T00:00:00Z"])
+    Moment | None,
+    Query(description="The earlier instant; by default that of the last score given."),
 ]
 
 
@@ -53,15 +55,19 @@ def list_questions(
 @router.get("/leads/{lead}/changes", operation_id="list_changes", response_model=ChangesAnswer)
 def list_changes(
     lead: LeadPath,
-    since: Since,
     connection: Conn,
     parts: ServiceDep,
     caller: CallerDep,
     now: NowDep,
+    since: Since = None,
 ) -> Response:
-    """Why the score of today's model differs from what it would have said then, exactly."""
+    """Why the score of today's model differs from what it would have said then, exactly.
+
+    Without `since`, from the last score that was given.
+    """
     _require_scorable(parts.store, lead, caller)
-    then = instant_asked(since, now, "the lead")
+    then = _last_score(connection, lead, now) if since is None else since
+    then = instant_asked(then, now, "the lead")
     scorer = parts.live.scorer()
     facts, model = facts_of(connection, scorer, lead, now), scorer.model
     queries = Queries.at([0, 0], np.array([then, now]))
@@ -88,6 +94,20 @@ def supposed(scorer: Scorer, facts: Facts, now: int) -> list[OpenQuestion]:
 def facts_of(connection: Connection, scorer: Scorer, lead: str, now: int) -> Facts:
     """What is known of one stored lead, as the model reads it."""
     return load_facts(connection, scorer.model.definition, [lead], now)
+
+
+def _last_score(connection: Connection, lead: str, now: int) -> int:
+    """The instant of the newest score of the lead's own facts before now.
+
+    Raises:
+        NotFoundError: none was given.
+    """
+    for score in score_history(connection, lead, 100):
+        if score["channel"] != "payload" and score["as_of"] < now:
+            return int(score["as_of"])
+    raise NotFoundError(
+        "no score was given of this lead yet", hint="Say with `since` what to compare with."
+    )
 
 
 def _require_scorable(store: Store, lead: str, caller: Caller) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import uvicorn
 from fenced import ROOT, Block, blocks
+from models_made import blended
 
 from features.clock import DAY
 from features.definition import Definition, read_definition
@@ -29,7 +30,6 @@ from features.pipeline import compute_features
 from features.store.access import create_key
 from features.store.engine import Store
 from features.store.promotions import DecisionRecord, record_decision
-from models.blend import Blend
 from models.bundle import write_bundle
 from models.calibrators import Identity
 from models.encoder import Encoder
@@ -81,8 +81,11 @@ def small_model(definition: Definition) -> tuple[PropensityModel, Any]:
     )
     parameters = {"objective": "binary", "num_leaves": 4, "verbosity": -1, "num_threads": 1}
     trees = Trees(lgb.train(parameters, rows, num_boost_round=10).model_to_string())
-    about = {"warnings": ["0.70 times as many won as it said"]}
-    learner = Blend.of_trees(trees)
+    about = {
+        "warnings": ["0.70 times as many won as it said"],
+        "answers": {"decision_role": {"decides alone": 0.4, "no say": 0.6}},
+    }
+    learner = blended(definition, trees, encoder, frame, np.array(won, dtype=np.float64))
     return PropensityModel(definition, encoder, learner, Identity(), about), frame
 
 

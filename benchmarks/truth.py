@@ -1,0 +1,202 @@
+"""Is what we say true? Against the known probabilities of the simulated company, forward in time.
+
+    python -m benchmarks.truth [--leads 60000] [--seed 0] [--json]
+
+A model learns from all that is known half a year before the end. Every month from then on it scores
+the leads that are open, as it was trained and with a calibration that follows what has become known
+since. What it says is compared with the true probability of each lead, by band, segment and month, so
+that no luck of outcomes is in the error: `error` is the root of the mean squared difference of the
+means of twenty bands. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.clock import DAY, days, iso, to_instant
+from features.definition import Definition
+from features.facts import Queries
+from features.frames import Category, FeatureFrame, concatenate
+from features.lifecycle import is_open
+from features.pipeline import compute_features
+from features.store.engine import Store
+from features.store.files.load import load
+from features.store.history import iter_facts
+from features.store.migrate import upgrade
+from models.propensity import PropensityModel
+from models.workspace import Workspace
+from training.config import TrainConfig
+from training.dataset import Dataset, build_dataset, newest_cutoff
+from training.learn import learn
+from training.memory import follow
+from training.run import plan
+from training.simulate import Truth, simulate
+
+Floats = NDArray[np.float64]
+
+MONTHS = 6
+BANDS = 20
+
+
+def measure(leads: int, seed: int, scratch: Path, months: int = MONTHS) -> dict[str, Any]:
+    """Simulate, train half a year before the end, score every month, compare with the truth."""
+    simulate(scratch, leads=leads, events=20 * leads, seed=seed)
+    workspace = Workspace.of(
+        {
+            "PROPENSITY_DATA_DIR": str(scratch),
+            "PROPENSITY_DEFINITION": str(scratch / "definition.yaml"),
+        }
+    )
+    store, definition, config = workspace.store, workspace.definition(), TrainConfig(seed=seed)
+    upgrade(store)
+    now = to_instant(datetime.now(UTC))
+    load(store, definition, now=now, rejects=scratch / "rejects", directory=scratch)
+    end = newest_cutoff(store)
+    starts = [end - 30 * DAY * month for month in range(months, 0, -1)]
+    known = build_dataset(
+        store, definition, starts[0], most_leads=config.most_leads, seed=seed
+    ).matured()
+    (split,) = plan(known, definition, config)
+    model = learn(known, split.lesson, definition, config).model
+    truth = Truth.of(scratch)
+    found: list[dict[str, Any]] = []
+    for start in starts:
+        frame = _open_leads(store, definition, start)
+        won = np.nan_to_num(
+            truth.probability(
+                frame.lead_ids, frame.as_of, horizon_days=definition.horizon_days or 90.0
+            ).won
+        )
+        said = {
+            "as_trained": model.score(frame).probability,
+            "followed": _followed(
+                store, definition, config, model, split.judge.rows, known, start, frame
+            ),
+        }
+        found.append({"at": start, "frame": frame, "truth": won, "said": said})
+    store.close()
+    return {
+        "leads": leads,
+        "matured_leads": len(np.unique(known.lead)),
+        "months": months,
+        **{name: _figures(found, name, definition) for name in ("as_trained", "followed")},
+    }
+
+
+def _open_leads(store: Store, definition: Definition, at: int) -> FeatureFrame:
+    """The features of all leads that are open at an instant."""
+    parts = []
+    with store.read() as connection:
+        for facts in iter_facts(connection, definition, at):
+            queries = Queries.at(np.arange(len(facts.lead_ids)), at)
+            here = is_open(facts, queries, definition)
+            parts.append(
+                compute_features(
+                    facts, Queries(queries.lead[here], queries.as_of[here]), definition
+                )
+            )
+    return concatenate(parts)
+
+
+def _followed(
+    store: Store,
+    definition: Definition,
+    config: TrainConfig,
+    model: PropensityModel,
+    judge: NDArray[np.int64],
+    known: Dataset,
+    at: int,
+    frame: FeatureFrame,
+) -> Floats:
+    """What the model says with a calibration of all that has become known by then."""
+    later = build_dataset(
+        store, definition, at, most_leads=config.most_leads, seed=config.seed
+    ).matured()
+    first = int(known.as_of[judge].min())
+    fresh = later.take(np.flatnonzero(later.as_of >= first))
+    wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
+    leads = len(np.unique(fresh.lead))
+    followed = follow(
+        model.raw(fresh.frame),
+        fresh.y,
+        fresh.as_of,
+        fresh.as_of + wait,
+        now=at,
+        weights=np.full(len(fresh), leads / max(len(fresh), 1)),
+        start=model.calibrator,
+    )
+    return followed.calibrator.apply(model.raw(frame))
+
+
+def _figures(found: Sequence[dict[str, Any]], name: str, definition: Definition) -> dict[str, Any]:
+    said = np.concatenate([part["said"][name] for part in found])
+    truth = np.concatenate([part["truth"] for part in found])
+    frame = concatenate([part["frame"] for part in found])
+    bands = np.array_split(np.argsort(said, kind="stable"), BANDS)
+    gaps = np.array([said[band].mean() - truth[band].mean() for band in bands])
+    return {
+        "rows": len(said),
+        "mean_said": round(float(said.mean()), 4),
+        "mean_true": round(float(truth.mean()), 4),
+        "error": round(float(np.sqrt(np.mean(gaps**2))), 5),
+        "bands": [
+            [round(float(said[band].mean()), 4), round(float(truth[band].mean()), 4)]
+            for band in bands
+        ],
+        "months": {
+            iso(part["at"])[:10]: [
+                round(float(part["said"][name].mean()), 4),
+                round(float(part["truth"].mean()), 4),
+            ]
+            for part in found
+        },
+        "segments": {
+            segment: _by_level(frame.columns[f"attr_{segment}"], said, truth)
+            for segment in definition.segments
+        },
+    }
+
+
+def _by_level(column: object, said: Floats, truth: Floats) -> dict[str, list[float]]:
+    assert isinstance(column, Category), "segments are categories"
+    found = {}
+    for code, level in enumerate(column.levels):
+        rows = column.codes == code
+        if rows.any():
+            found[level] = [round(float(said[rows].mean()), 4), round(float(truth[rows].mean()), 4)]
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--leads", type=int, default=60_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="nothing but the JSON object")
+    chosen = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        found = measure(chosen.leads, chosen.seed, Path(scratch))
+    if not chosen.json:
+        for name in ("as_trained", "followed"):
+            part = found[name]
+            print(
+                f"{name}: said {part['mean_said']:.4f}, true {part['mean_true']:.4f}, "
+                f"error {part['error']:.5f} over {part['rows']:,} rows",
+                file=sys.stderr,
+            )
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
