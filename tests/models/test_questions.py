@@ -118,7 +118,8 @@ def test_a_lead_that_answered_everything_has_no_open_question() -> None:
 
 def test_where_it_is_not_known_how_often_answers_are_given_nothing_is_said() -> None:
     facts = facts_with("L-0007")
-    for about in ({}, {"answers": {}}):
+    empty: tuple[dict[str, object], ...] = ({}, {"answers": {}})
+    for about in empty:
         silent = replace(model(), about=about)
         assert open_questions(silent, DEFINITION, facts, 0, NOW) == []
     some = replace(model(), about={"answers": {"pain": {"Severe": 0.5, "Some": 0.5}}})
