@@ -158,13 +158,10 @@ class Blend:
         """
         try:
             linear = None if content["linear"] is None else Linear.from_json(content["linear"])
-            spread = None if content["spread"] is None else Spread(**content["spread"])
-            rates = {
-                str(name): Rates(tuple(map(float, one["values"])), float(one["missing"]))
-                for name, one in content["rates"].items()
-            }
+            spread = None if content["spread"] is None else _spread(content["spread"])
+            rates = {str(name): _rates(one) for name, one in content["rates"].items()}
             weight, shift = float(content["weight"]), float(content["shift"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(f"the bundle's learner cannot be read: {error!r}") from error
         trees = Trees(booster) if booster else None
         if not (0.0 <= weight <= 1.0 and np.isfinite(shift)):
@@ -175,3 +172,18 @@ class Blend:
         if trees is not None and trees.columns != blend.columns:
             raise BundleError("the two parts of the bundle's learner read different columns")
         return blend
+
+
+def _spread(content: Any) -> Spread:
+    spread = Spread(**{name: float(number) for name, number in content.items()})
+    numbers = (spread.constant, spread.factor, spread.reach)
+    if not np.isfinite(numbers).all() or min(numbers) < 0:
+        raise ValueError(f"{spread} is no spread")
+    return spread
+
+
+def _rates(content: Any) -> Rates:
+    rates = Rates(tuple(map(float, content["values"])), float(content["missing"]))
+    if not np.isfinite((*rates.values, rates.missing)).all():
+        raise ValueError("a rate is not finite")
+    return rates

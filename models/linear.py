@@ -110,7 +110,7 @@ class Linear:
         try:
             terms = tuple(_term(item) for item in content["terms"])
             intercept = float(content["intercept"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise BundleError(f"the bundle's linear part cannot be read: {error!r}") from error
         if not np.isfinite(intercept):
             raise BundleError("the intercept of the bundle's linear part is not finite")

@@ -10,7 +10,7 @@ from scipy.special import expit
 from small_datasets import dataset_of, labels
 
 from features.definition import Definition, parse_definition
-from features.frames import FeatureFrame
+from features.frames import Column, FeatureFrame
 from models.propensity import PropensityModel
 from training.config import TrainConfig
 from training.dataset import Dataset
@@ -49,7 +49,7 @@ def world(n: int, seed: int, interaction: float = 0.0) -> World:
     colour = rng.choice(list(COLOURS), n)
     odds = 0.8 * size - 1.0 + np.array([COLOURS[c] for c in colour])
     truth = expit(odds + interaction * size * weight)
-    columns = {
+    columns: dict[str, Column] = {
         "attr_size": size,
         "attr_weight": weight,
         "attr_colour": labels(colour.tolist()),

@@ -25,6 +25,7 @@ from features.definition import UNKNOWN, Definition
 from features.errors import NotEnoughEvidenceError
 from features.pipeline import build_catalog
 from models.blend import Blend, Spread
+from models.calibrators import Identity
 from models.encoder import Encoder
 from models.propensity import PropensityModel
 from training.calibrate import CalibrationFit, fit_calibrator
@@ -331,6 +332,7 @@ def learn_little(dataset: Dataset, definition: Definition, config: TrainConfig) 
 def _from_the_agreed(parts: Parts, few: Rows, definition: Definition) -> Learned:
     """The additive part alone: nothing was tried."""
     learner = Blend(parts.linear(few, parts.prior(few)), None, 1.0, spread=AGREED_SPREAD)
-    calibration = fit_calibrator([], [], seed=parts.config.seed)
+    why = "Nothing was held out to calibrate by."
+    calibration = CalibrationFit(Identity(), "identity", why, 0, 0, 0, 0, ())
     model = PropensityModel(definition, parts.encoder, learner, calibration.calibrator)
     return Learned(model, (), None, None, calibration)

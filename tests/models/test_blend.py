@@ -109,6 +109,7 @@ def test_json_gives_it_back_to_the_last_bit() -> None:
     rates = {"attr_city": Rates((0.1, 1 / 3, -2.0), 1e-17)}
     learner = replace(learner, rates=rates)
     text = json.dumps(learner.to_json())
+    assert learner.trees is not None
     again = Blend.from_json(json.loads(text), learner.trees.text)
     assert again.to_json() == learner.to_json()
     assert again.raw(matrix).tobytes() == learner.raw(matrix).tobytes()

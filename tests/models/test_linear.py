@@ -1,4 +1,4 @@
-"""An additive part says what its curves and tables say, survives JSON to the bit, and believes no file."""
+"""An additive part says what its curves and tables say, and survives JSON to the last bit."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ def some_matrix(linear: Linear, n: int, seed: int = 1) -> np.ndarray:
 def test_raw_is_the_intercept_and_the_terms_of_every_column_by_a_plain_loop() -> None:
     linear = some_linear()
     matrix = some_matrix(linear, 50)
-    for row, raw, variance in zip(
-        matrix, linear.raw(matrix), linear.variance(matrix), strict=True
-    ):
+    for row, raw, variance in zip(matrix, linear.raw(matrix), linear.variance(matrix), strict=True):
         said, doubt = linear.intercept, 0.0
         for term, value in zip(linear.terms, row, strict=True):
             said += read_off(term, value, term.values, term.missing)
