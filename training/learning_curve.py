@@ -83,6 +83,7 @@ def learning_curve(
     definition: Definition,
     config: TrainConfig,
     progress: Callable[[str], None] = lambda _: None,
+    draws: int = DRAWS,
 ) -> LearningCurve:
     """Learn again and again, from ever more of the lesson's leads, and judge each on the same rows.
 
@@ -92,11 +93,14 @@ def learning_curve(
         definition: the lead definition.
         config: as the model was trained; its seed draws the leads.
         progress: told what is being learned.
+        draws: how many times each share but the last is drawn.
     """
     y, weight = matured.y[split.judge.rows].astype(np.float64), split.judge.weight
     points, rows = [], {}
     for share in SHARES:
-        point, rows[share] = _point(matured, split, definition, config, share, progress)
+        point, rows[share] = _point(
+            matured, split, definition, config, share, 1 if share == 1 else draws, progress
+        )
         points.append(point)
     change = None
     if rows[_BEFORE] and rows[1.0]:
@@ -114,13 +118,14 @@ def _point(
     definition: Definition,
     config: TrainConfig,
     share: float,
+    draws: int,
     progress: Callable[[str], None],
 ) -> tuple[Point, list[Floats]]:
-    judge, draws = split.judge, DRAWS if share < 1 else 1
+    judge = split.judge
     y, judged = matured.y[judge.rows].astype(np.float64), matured.frame.take(judge.rows)
     counts, rows = [], []
     for draw in range(draws):
-        progress(f"learning from {share:.0%} of the leads ({draw + 1} of {draws})")
+        progress(f"learning from {100 * share:.0f} % of the leads ({draw + 1} of {draws})")
         lesson = some_of(
             split.lesson, matured.lead, share, np.random.default_rng([config.seed, draw])
         )

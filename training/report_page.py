@@ -332,7 +332,7 @@ def _table(
     *,
     numbers: Iterable[int] = (),
     off: Sequence[bool] = (),
-    label: str = "Table",
+    label: str = "",
 ) -> str:
     right = set(numbers)
 
@@ -349,6 +349,6 @@ def _table(
         lines.append(f"<tr{mark}>{first}{rest}</tr>\n")
     return (
         f'<div class="scroll{" wide" if len(head) > 4 else ""}" tabindex=0 role=region '
-        f'aria-label="{text(label)}"><table><thead><tr>{top}</tr></thead>\n'
+        f'aria-label="{text(label or ", ".join(head))}"><table><thead><tr>{top}</tr></thead>\n'
         f"<tbody>{''.join(lines)}</tbody></table></div>\n"
     )

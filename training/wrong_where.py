@@ -210,7 +210,7 @@ def _chance(here: _Rows) -> float | None:
     """The two-sided chance of such a number of wins if the part is right; None: too few to say.
 
     Right is what was said as well as the level that all rows had: the larger of both chances, so that
-    a part is off only if it is off from either (Berger 1982).
+    a part is off only if it is off from both (Berger 1982).
     """
     wins, losses = here.expected, float(here.mass @ (1 - here.right))
     if min(wins, losses) ** 2 < LEAST_EXPECTED * here.variance:
