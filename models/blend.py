@@ -22,6 +22,10 @@ from models.trees import Trees
 Floats = NDArray[np.float64]
 
 
+_LEAST_VARIANCE = 1e-6
+"""Nobody knows log-odds better than that; it keeps the number of leads like this finite."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rates:
     """How the trees read a category of many levels: as one number per level, in log-odds.
@@ -134,10 +138,19 @@ class Blend:
         return shares, base
 
     def variance(self, matrix: Floats) -> Floats | None:
-        """The variance of raw, shape (n,), in squared log-odds; None where it was not measured."""
+        """The mean squared error of raw, shape (n,), in squared log-odds; None where not measured.
+
+        To what another sample of leads would change comes what the two parts disagree about, at least
+        one of which is wrong: w (1 − w) (linear − trees)², the ambiguity of Krogh and Vedelsby (1995).
+        """
         if self.spread is None or self.linear is None:
             return None
-        return self.spread.constant + self.spread.factor * self.linear.variance(matrix)
+        variance = self.spread.constant + self.spread.factor * self.linear.variance(matrix)
+        if self.trees is not None and 0 < self.weight < 1:
+            boosted = self.trees.raw(by_rates(matrix, self.columns, self.rates))
+            apart = (self.linear.raw(matrix) - boosted) ** 2
+            variance += self.weight * (1 - self.weight) * apart
+        return np.maximum(variance, _LEAST_VARIANCE)
 
     def to_json(self) -> dict[str, Any]:
         """All but the trees, as plain data."""

@@ -146,8 +146,17 @@ def _codes(column: EncodedColumn, values: Category) -> NDArray[np.int64]:
     return np.minimum(values.recoded((*levels, *column.merged)), len(levels))
 
 
+MOST_LEVELS = 300
+"""Levels of a category that are told apart, the most frequent ones: an id is not a category."""
+
+
 def _frequent(column: Category, least: int) -> tuple[str, ...]:
     counts = np.bincount(column.codes[column.codes >= 0], minlength=len(column.levels))
+    if np.count_nonzero(counts >= least) > MOST_LEVELS:
+        # Of equally frequent ones the first by name: the order of the facts must not decide.
+        order = sorted(range(len(counts)), key=lambda i: (-counts[i], column.levels[i]))
+        counts[order[MOST_LEVELS:]] = 0
+        least = max(least, 1)
     return tuple(
         level for level, n in zip(column.levels, counts.tolist(), strict=True) if n >= least
     )

@@ -32,8 +32,8 @@ class Scores:
     Attributes:
         raw: log-odds before calibration.
         probability: calibrated.
-        lower, upper: where nine of ten models learned from other such leads would put it; None where
-            the learner does not know.
+        lower, upper: where the true probability lies nine times in ten, as far as another sample of
+            leads would move it and the learner's two parts disagree; None where not measured.
         leads_like_this: of how many leads such a probability would be the win rate known as well.
     """
 

@@ -75,8 +75,8 @@ class ScoreAnswer(BaseModel):
     scored_at: datetime
     probability: float = Field(gt=0, lt=1, description="Calibrated; to be shown.")
     interval: Sequence[float] | None = Field(
-        description="Where nine of ten models learned from other such leads would put it; null where "
-        "that was not measured."
+        description="Where the true probability lies nine times in ten, as far as another sample of "
+        "leads would move it and the learner's two parts disagree; null where that was not measured."
     )
     leads_like_this: float | None = Field(
         description="Of how many leads such a probability would be the win rate known as well."

@@ -182,6 +182,11 @@ def sees_owner(caller: Caller) -> str | None:
     return (caller.owner or caller.name) if caller.role == "rep" else None
 
 
+NO_SUCH_LEAD = "there is no such lead"
+SEND_IT_FIRST = "Send it first with PUT /v1/leads/{id}."
+"""Said of a lead that is not there and of another's alike: which of the two it is, is not said."""
+
+
 def require_sight(caller: Caller, owner: str | None) -> None:
     """Raise unless the caller may see a lead of this owner.
 
@@ -190,4 +195,4 @@ def require_sight(caller: Caller, owner: str | None) -> None:
     """
     mine = sees_owner(caller)
     if mine is not None and owner != mine:
-        raise NotFoundError("there is no such lead among yours")
+        raise NotFoundError(NO_SUCH_LEAD, hint=SEND_IT_FIRST)

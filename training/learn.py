@@ -45,6 +45,12 @@ Say = Callable[[str], None]
 WEIGHTS = (0.5, 1.0, 0.0, 0.75, 0.25)
 """Of the additive part, the preferred first: an even average needs no choosing."""
 
+FEW_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""The same where outcomes are few: trees that found no split would halve what the agreed ranks say."""
+
+FEW = 60
+"""Rows of the rarer outcome below which they are few."""
+
 TO_FORGET = 2.0
 """Standard errors by which a fading past must be better than one that counts as much as yesterday."""
 
@@ -119,7 +125,8 @@ def learn(
         trials.append(_best_length(curves, leaves, held))
     chosen = trials[preferred([trial.raw for trial in trials], held)]
     say("weighing the additive part against the trees")
-    choice = _choice(parts, rows, lesson, held, chosen)
+    weights = FEW_WEIGHTS if _rarer(dataset, everything) < FEW else WEIGHTS
+    choice = _choice(parts, rows, lesson, held, chosen, weights)
     say(f"fitting {chosen.trees} trees of {chosen.leaves} leaves")
     learner = _refitted(parts, rows, lesson, held, chosen, choice)
     say("measuring how uncertain it is")
@@ -243,7 +250,14 @@ def _best_length(curves: Sequence[Curve], leaves: int, held: Rows) -> Trial:
     return best
 
 
-def _choice(parts: Parts, rows: Rows, lesson: Lesson, held: Rows, chosen: Trial) -> Choice:
+def _choice(
+    parts: Parts,
+    rows: Rows,
+    lesson: Lesson,
+    held: Rows,
+    chosen: Trial,
+    weights: Sequence[float],
+) -> Choice:
     """How fast the past fades, and then the weight of the additive part."""
     priors = [parts.prior(_fit_rows(rows, fold.fit, None)) for fold in lesson.folds]
     half_lives = _half_lives(parts.config, rows)
@@ -251,11 +265,11 @@ def _choice(parts: Parts, rows: Rows, lesson: Lesson, held: Rows, chosen: Trial)
     averages = [(linear + trees) / 2 for linear, trees in said]
     fading = preferred(averages, held, errors=TO_FORGET)
     linear, trees = said[fading]
-    blends = [weight * linear + (1 - weight) * trees for weight in WEIGHTS]
+    blends = [weight * linear + (1 - weight) * trees for weight in weights]
     which = preferred(blends, held, errors=TO_LEAVE_THE_AVERAGE)
     named = {"linear": linear, "trees": trees, "blend": blends[which]}
     losses = {name: weighted_log_loss(raw, held) for name, raw in named.items()}
-    return Choice(WEIGHTS[which], half_lives[fading], blends[which], losses)
+    return Choice(weights[which], half_lives[fading], blends[which], losses)
 
 
 def _said(

@@ -30,7 +30,7 @@ from serving.queue_view import Filters
 from serving.queueing import QueueView, queue_page
 from serving.rendering import html
 from serving.routes.insights import facts_of, supposed
-from serving.security import require_sight, sees_owner
+from serving.security import NO_SUCH_LEAD, SEND_IT_FIRST, require_sight, sees_owner
 from serving.state import LiveModel, LiveState
 
 router = APIRouter(include_in_schema=False)
@@ -276,7 +276,7 @@ def _visible(connection: Connection, caller: Caller, lead: str) -> Profile:
     # The database takes no NUL, and so there is no lead with one.
     profile = None if "\0" in lead else profiles(connection, [lead]).get(lead)
     if profile is None:
-        raise NotFoundError("there is no such lead among yours")
+        raise NotFoundError(NO_SUCH_LEAD, hint=SEND_IT_FIRST)
     require_sight(caller, profile.owner)
     return profile
 

@@ -19,7 +19,7 @@ from serving.errors import TooLargeError, report_of
 from serving.limits import JsonRoute
 from serving.records import instant_asked, of_score_request
 from serving.scoring import TOP, Ask, LeadScore, Occasion, Result, score, score_one
-from serving.security import require_sight
+from serving.security import NO_SUCH_LEAD, SEND_IT_FIRST, require_sight
 
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=JsonRoute)
 
@@ -102,7 +102,7 @@ def profile_for(store: Store, lead: str, caller: Caller) -> Profile:
     with store.read() as connection:
         found = profiles(connection, [lead]).get(lead)
     if found is None:
-        raise NotFoundError("there is no such lead", hint="Send it first with PUT /v1/leads/{id}.")
+        raise NotFoundError(NO_SUCH_LEAD, hint=SEND_IT_FIRST)
     require_sight(caller, found.owner)
     return found
 

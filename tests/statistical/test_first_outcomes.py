@@ -86,15 +86,7 @@ def worse_beyond_noise(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(worse.mean() > 1e-9 + 2 * worse.std(ddof=1) / np.sqrt(len(worse)))
 
 
-AVERAGED_TOO_EARLY = pytest.mark.xfail(
-    strict=True,
-    reason="with 20 wins of 50 rows trees find no split, and half of the weight is theirs: .020 nats",
-)
-
-
-@pytest.mark.parametrize(
-    "n", [pytest.param(n, marks=AVERAGED_TOO_EARLY if n == 50 else ()) for n in OUTCOMES]
-)
+@pytest.mark.parametrize("n", OUTCOMES)
 def test_where_the_scorecard_is_right_outcomes_never_make_it_worse(n: int) -> None:
     model, agreed, base, truth = losses("right", n)
     assert not worse_beyond_noise(model, agreed)
