@@ -138,8 +138,7 @@ def report_of(
 def _from_its_training(model: PropensityModel, against: tuple[str, Verdict] | None) -> Report:
     about = model.about
     figures, how = about["judged"]["figures"], about["judged"]["how"]
-    wins = figures["wins"] if figures else int(about["data"].get("wins") or 0)
-    rows = figures["n"] if figures else int(about["data"].get("rows") or 0)
+    wins, rows = (figures["wins"], figures["n"]) if figures else (0, 0)
     ratio = figures["observed_over_expected"] if figures else None
     known = ratio is not None and None not in ratio.values()
     level = Interval(**ratio) if ratio is not None and known else None

@@ -9,6 +9,9 @@ from typing import Any
 from training.report import Report
 
 NOT_JUDGED = "not known"
+_SAME = "for the same reason"
+_OUT_OF_REACH = 50
+"""Times as many leads as there are: nobody waits for that."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,10 @@ def _signal(report: Report) -> tuple[str, str]:
 
 
 def _why_not(report: Report) -> str:
-    have = report.enough
-    if report.source == "nothing" and not have.wins + have.losses:
+    if report.source == "nothing":
         return (
-            "nothing has judged it: it scores by what was agreed, and no outcome has matured; "
-            f"{have.more_to_judge:,} won and as many other leads would be a start"
+            "nothing has judged it: it scores by what was agreed, and no outcome is known that it has "
+            f"not used; {report.enough.more_to_judge:,} won and as many other leads would be a start"
         )
     return _too_few(report)
 
@@ -100,7 +102,7 @@ def _why_not(report: Report) -> str:
 def _calibrated(report: Report) -> tuple[str, str]:
     figures = report.figures
     if figures is None:
-        return NOT_JUDGED, _why_not(report)
+        return NOT_JUDGED, _SAME
     ratio, slope = figures["observed_over_expected"], figures["calibration"]["slope"]
     shown = f"observed ÷ expected wins {interval(ratio, 2)}, slope {interval(slope, 2)}"
     off = off_the_mark(report)
@@ -150,7 +152,7 @@ def _where(report: Report) -> tuple[str, str]:
                 "the rows that judged it are not at hand; the page in the MLflow run of its training "
                 "has its months and segments"
             )
-        return NOT_JUDGED, _why_not(report)
+        return NOT_JUDGED, _SAME
     if not where.tested:
         return NOT_JUDGED, "no part has enough outcomes of its own yet"
     if not where.named:
@@ -176,7 +178,7 @@ def _more(report: Report) -> tuple[str, str]:
     have = report.enough
     if have.more_to_judge:
         return "not enough outcomes", _too_few(report)
-    said = []
+    said: list[tuple[int, str]] = []
     if have.more_to_trust:
         said.append(
             (have.more_to_trust, "{} more " + have.rarer + " leads make it an evaluation (100)")
@@ -184,14 +186,19 @@ def _more(report: Report) -> tuple[str, str]:
     if have.more_for_level:
         said.append((have.more_for_level, "about {} more leads pin the level to within ±10 %"))
     wanted = (report.comparison or {}).get("evidence", {}).get("more_leads_needed")
-    if wanted:
+    far = wanted is not None and wanted > _OUT_OF_REACH * (have.wins + have.losses)
+    if far:
+        said.append((0, "no number within reach decides between it and the other model"))
+    elif wanted:
         said.append((wanted, "about {} more leads decide between it and the other model"))
     if have.more_for_level is None and not said:
         return NOT_JUDGED, "no win has come that could be measured against what was said"
     if not said:
         return "settled", "the level is known to within ±10 %"
     most = max(number for number, _ in said)
-    return f"{most:,} more", "; ".join(text.format(f"{number:,}") for number, text in said)
+    return f"{most:,} more" if most else "no", "; ".join(
+        text.format(f"{number:,}") for number, text in said
+    )
 
 
 def _curve(report: Report) -> tuple[str, str]:

@@ -104,9 +104,9 @@ def where_wrong(
     Where the level as a whole is off (its interval leaves out 1) a part is named only if it is off from
     what was said and from that level, put right by one shift of all log-odds: a level that is off
     everywhere names no part, and one part that is far off names no others. A part's wins are compared
-    with a Poisson variable that has their variance if the model is right; the variance is that of
-    independent rows, times the design effect of leads with several rows, and at least what leads'
-    summed residuals show. Benjamini and Hochberg (1995) over all tested parts. Borrowing strength is
+    with a Poisson variable that has their variance if the model is right: rows of one lead are as alike
+    as all rows together show (exchangeable, Liang and Zeger 1986); and at least the variance that the
+    part's own leads show. Benjamini and Hochberg (1995) over all tested parts. Borrowing strength is
     the gamma-Poisson model of Clayton and Kaldor (1987), its variance between parts by moments
     (DerSimonian and Laird 1986).
 
@@ -137,20 +137,22 @@ def where_wrong(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows: what was said, the same with the level put right, outcome, lead, weight, design effect."""
+    """What was said, the same at the right level, outcome, lead, weight; how alike a lead's rows are."""
 
     p: Floats
     right: Floats
     won: Floats
     lead: Ints
     mass: Floats
-    design: float
+    alike: float
 
     @classmethod
     def of(cls, p: Floats, right: Floats, won: Floats, lead: Ints, mass: Floats) -> _Rows:
-        shown = float((np.bincount(lead, mass * (won - right)) ** 2).sum())
-        independent = float((mass**2 * right * (1 - right)).sum())
-        return cls(p, right, won, lead, mass, max(1.0, shown / independent))
+        off, spread = mass * (won - right), mass * np.sqrt(right * (1 - right))
+        pairs = (np.bincount(lead, spread) ** 2).sum() - (spread**2).sum()
+        shown = (np.bincount(lead, off) ** 2).sum() - (off**2).sum()
+        alike = float(np.clip(shown / pairs, 0.0, 1.0)) if pairs > 1e-9 else 0.0
+        return cls(p, right, won, lead, mass, alike)
 
     def take(self, rows: Ints) -> _Rows:
         return _Rows(
@@ -159,7 +161,7 @@ class _Rows:
             self.won[rows],
             self.lead[rows],
             self.mass[rows],
-            self.design,
+            self.alike,
         )
 
     @property
@@ -169,7 +171,10 @@ class _Rows:
     @property
     def variance(self) -> float:
         """Of the wins, by weight, if the model is right."""
-        return self.design * float((self.mass**2 * self.right * (1 - self.right)).sum())
+        spread = self.mass * np.sqrt(self.right * (1 - self.right))
+        _, lead = np.unique(self.lead, return_inverse=True)
+        alone, together = (spread**2).sum(), (np.bincount(lead, spread) ** 2).sum()
+        return float(alone + self.alike * (together - alone))
 
     @property
     def shown_variance(self) -> float:
