@@ -37,6 +37,8 @@ class Enough:
             where no base rate is known.
         more_for_level: leads that are missing for that, as far as what was measured tells; None
             where nothing was.
+        more_for_signal: leads that would show signal beyond noise if the gain over the base rate stays
+            what it is; 0 where it is shown already, None where no number would or nothing is known.
     """
 
     wins: int
@@ -45,6 +47,7 @@ class Enough:
     more_to_trust: int
     for_level: int | None
     more_for_level: int | None
+    more_for_signal: int | None = None
 
     @property
     def rarer(self) -> str:

@@ -17,13 +17,21 @@ from numpy.typing import NDArray
 from features.clock import iso
 from features.definition import Definition
 from features.frames import Category, FeatureFrame
+from models.calibrators import FLOOR, logit, sigmoid
 from models.propensity import PropensityModel
 from training.drives import Drives, drives
 from training.enough import Enough, enough
 from training.evidence import Evidence
 from training.intervals import Interval, plain
 from training.learning_curve import LearningCurve
-from training.metrics import Evaluation, OneClassError, evaluate_predictions, reliability_bins
+from training.metrics import (
+    Evaluation,
+    OneClassError,
+    evaluate_predictions,
+    outcomes_needed,
+    paired_log_loss_difference,
+    reliability_bins,
+)
 from training.verdicts import Verdict
 from training.wrong_where import Where, where_wrong
 
@@ -128,7 +136,9 @@ def report_of(
         together=None if known is None else _together(evidence, len(known.bins)),
         where=None if known is None else _where(evidence, model),
         drives=drives(model, about["learner"].get("importance", {})),
-        enough=enough(won, lost, rate, level),
+        enough=replace(
+            enough(won, lost, rate, level), more_for_signal=_more_for_signal(evidence, known, seed)
+        ),
         comparison=_comparison(against),
         curve=None,
         warnings=(*warnings, *lasting(about["warnings"])),
@@ -205,6 +215,20 @@ def _together(evidence: Evidence, bands: int) -> tuple[JSON, ...]:
         evidence.raw, evidence.probability, rows.y, level=level, groups=rows.lead, weights=weights
     )
     return tuple(plain(band) for band in found)
+
+
+def _more_for_signal(evidence: Evidence, known: Evaluation | None, seed: int) -> int | None:
+    """How many more leads would show a gain over the base rate, at the level that was right."""
+    if known is None:
+        return None
+    if known.discrimination.found:
+        return 0
+    rows, weight = evidence.rows, evidence.weight
+    odds = logit(np.clip(evidence.probability, FLOOR, 1 - FLOOR))
+    said = sigmoid(odds + known.calibration.intercept.estimate)
+    rate = np.full(len(rows), known.base_rate)
+    gain = paired_log_loss_difference(said, rate, rows.y, rows.lead, seed=seed, weights=weight)
+    return outcomes_needed(gain) or None if gain.difference < 0 else None
 
 
 def _where(evidence: Evidence, model: PropensityModel) -> Where:

@@ -208,14 +208,14 @@ def _wrong(where: Where | None, pictures: Mapping[str, Picture], answer: Answer)
 def _dimension(where: Where, dimension: str, picture: Picture | None) -> str:
     parts = shown_of(where, dimension)
     everything = sum(part.dimension == dimension for part in where.parts)
-    head = ("Part", "Rows", "Won", "Said", "Happened", "Observed ÷ expected", "Shrunk", "Finding")
+    head = ("Part", "Observed ÷ expected", "Shrunk", "Finding", "Said", "Happened", "Rows", "Won")
     rows = [_part(part) for part in parts]
     off = [part.q is not None and bool(part.verdict) for part in parts]
     left = everything - len(parts)
     more = f"<p class=muted>{left} smaller parts are in the JSON.</p>\n" if left else ""
     shown = "" if picture is None else f"<div class=pictures>{_picture(picture)}</div>\n"
     table = _table(
-        head, rows, numbers=range(1, 5), off=off, label=f"Observed and expected by {dimension}"
+        head, rows, numbers=range(4, 8), off=off, label=f"Observed and expected by {dimension}"
     )
     return f"<h3>By {text(dimension)}</h3>\n{_side(table, shown)}{more}"
 
@@ -224,13 +224,13 @@ def _part(part: Part) -> tuple[str, ...]:
     ratio = part.ratio
     return (
         part.name,
-        f"{part.rows:,}",
-        f"{part.wins:,}",
-        f"{part.said:.1%}",
-        f"{part.happened:.1%}",
         f"{ratio.estimate:.2f} ({ratio.lower:.2f} to {ratio.upper:.2f})",
         f"{part.shrunk:.2f}",
-        part.verdict or "as luck has it",
+        part.verdict or "within noise",
+        f"{part.said:.1%}",
+        f"{part.happened:.1%}",
+        f"{part.rows:,}",
+        f"{part.wins:,}",
     )
 
 
@@ -264,6 +264,9 @@ def _enough(report: Report, pictures: Mapping[str, Picture]) -> str:
         rows.append((words, f"{have.for_level:,}"))
     if have.more_for_level is not None:
         rows.append(("More leads like these until then", f"about {have.more_for_level:,}"))
+    if have.more_for_signal:
+        words = "More leads until signal shows, if the gain stays as it is"
+        rows.append((words, f"about {have.more_for_signal:,}"))
     return (
         "<h2>How many more outcomes?</h2>\n"
         + _table(("What", "How many"), rows)

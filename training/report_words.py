@@ -111,7 +111,7 @@ def _calibrated(report: Report) -> tuple[str, str]:
     if off:
         return (
             "no",
-            f"{' and '.join(off)}: {shown}; `propensity recalibrate` follows newer outcomes",
+            f"{' and '.join(off)}: {shown}. What follows newer outcomes: propensity recalibrate",
         )
     if ratio["lower"] < 0.8 or ratio["upper"] > 1.25:
         return "not wrong as far as can be seen", f"but the level is known only roughly: {shown}"
@@ -183,6 +183,11 @@ def _more(report: Report) -> tuple[str, str]:
         said.append(
             (have.more_to_trust, "{} more " + have.rarer + " leads make it an evaluation (100)")
         )
+    unseen = report.figures is not None and not report.figures["discrimination"]["found"]
+    if unseen and have.more_for_signal:
+        said.append((have.more_for_signal, "about {} more leads show signal, if the gain stays"))
+    elif unseen:
+        said.append((0, "no number of outcomes is seen to show signal"))
     if have.more_for_level:
         said.append((have.more_for_level, "about {} more leads pin the level to within ±10 %"))
     wanted = (report.comparison or {}).get("evidence", {}).get("more_leads_needed")

@@ -243,6 +243,24 @@ def test_warnings_of_older_figures_are_dropped_and_those_of_the_columns_are_kept
     assert lasting([*dropped, *kept]) == kept
 
 
+def test_signal_that_is_not_seen_yet_shows_with_about_as_many_leads_as_are_said(
+    model: PropensityModel, evidence: Evidence
+) -> None:
+    before = report_of(model, evidence)
+    assert before.figures is not None
+    assert not before.figures["discrimination"]["found"]
+    more = before.enough.more_for_signal
+    assert more is not None
+    assert f"about {more:,} more leads show signal" in words(before)
+    leads = len(np.unique(evidence.rows.lead))
+    assert 0 < more < 4 * leads
+    # With three times the leads, and the same gain, it is seen.
+    after = report_of(model, tripled(evidence))
+    assert after.figures is not None
+    assert after.figures["discrimination"]["found"]
+    assert after.enough.more_for_signal == 0
+
+
 # Models that nothing, or only folds, have judged
 
 
