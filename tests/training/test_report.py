@@ -414,7 +414,7 @@ def test_a_challenger_is_held_against_the_champion_and_the_other_way_round(
     promote(quiet, company.digest, now=END, by="ines")
     champion = workspace.registry.load("champion")
     assert other_model(workspace, champion, 0) is None, "it is the only one"
-    challenger = train(quiet, QUICK, now=END).digest
+    challenger = train(quiet, QUICK, now=END + 1_000_000).digest
     name, verdict = other_model(workspace, champion, 0) or ("", None)
     assert name == f"The newest model {challenger[:12]} against it"
     assert verdict is not None
