@@ -69,15 +69,22 @@ class Spread:
         constant: the same for all, in squared log-odds.
         factor: of the variances that the linear part's terms have.
         reach: standard deviations to either side that hold nine of ten such differences.
+        leads: how many were learned from; None where nothing was.
     """
 
     constant: float
     factor: float
     reach: float
+    leads: int | None = None
 
-    def to_json(self) -> dict[str, float]:
+    def to_json(self) -> dict[str, float | None]:
         """As plain data."""
-        return {"constant": self.constant, "factor": self.factor, "reach": self.reach}
+        return {
+            "constant": self.constant,
+            "factor": self.factor,
+            "reach": self.reach,
+            "leads": self.leads,
+        }
 
 
 @dataclass(frozen=True)
@@ -188,8 +195,13 @@ class Blend:
 
 
 def _spread(content: Any) -> Spread:
-    spread = Spread(**{name: float(number) for name, number in content.items()})
-    numbers = (spread.constant, spread.factor, spread.reach)
+    if unknown := set(content) - {"constant", "factor", "reach", "leads"}:
+        raise ValueError(f"a spread has no {min(unknown)}")
+    leads = content.get("leads")
+    numbers = [float(content[name]) for name in ("constant", "factor", "reach")]
+    spread = Spread(numbers[0], numbers[1], numbers[2], None if leads is None else int(leads))
+    if leads is not None and spread.leads is not None and spread.leads < 1:
+        raise ValueError(f"{spread} has learned from nobody")
     if not np.isfinite(numbers).all() or min(numbers) < 0:
         raise ValueError(f"{spread} is no spread")
     return spread

@@ -146,7 +146,7 @@ def _codes(column: EncodedColumn, values: Category) -> NDArray[np.int64]:
     return np.minimum(values.recoded((*levels, *column.merged)), len(levels))
 
 
-MOST_LEVELS = 300
+MOST_LEVELS = 1_000
 """Levels of a category that are told apart, the most frequent ones: an id is not a category."""
 
 

@@ -19,10 +19,13 @@ from features.definition import Definition
 from features.frames import FeatureFrame
 from features.pipeline import build_catalog
 from models.blend import Blend
-from models.calibrators import Calibrator
+from models.calibrators import Calibrator, logit
 from models.encoder import Encoder
 
 Floats = NDArray[np.float64]
+
+
+_LEAST_STRETCH = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +92,12 @@ class PropensityModel:
         if variance is None or spread is None:
             return Scores(raw, probability)
         aside = spread.reach * np.sqrt(variance)
-        # The variance of the log-odds of a rate p seen in n leads is 1 / (n p (1 − p)).
-        like = 1.0 / (variance * probability * (1.0 - probability))
         lower, upper = self.calibrator.apply(raw - aside), self.calibrator.apply(raw + aside)
-        return Scores(raw, probability, lower, upper, like)
+        # The variance of the log-odds of a rate p seen in n leads is 1 / (n p (1 − p)); calibration
+        # stretches log-odds, and a step of it hides how uncertain they are.
+        stretched = np.maximum((logit(upper) - logit(lower)) / (2.0 * aside), _LEAST_STRETCH)
+        like = 1.0 / (variance * stretched**2 * probability * (1.0 - probability))
+        return Scores(raw, probability, lower, upper, np.minimum(like, spread.leads or np.inf))
 
     def raw(self, frame: FeatureFrame) -> Floats:
         """Log-odds before calibration, shape (n,)."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from features.clock import iso
+from features.clock import DAY, iso
 from features.definition import Definition
 from features.frames import Category, Column
 from models.propensity import PropensityModel
@@ -114,7 +114,7 @@ def _learner(learned: Learned, matured: Dataset) -> dict[str, Any]:
         "weight": blend.weight,
         "leaves": chosen.leaves if chosen is not None and blend.trees is not None else 0,
         "trees": chosen.trees if chosen is not None and blend.trees is not None else 0,
-        "half_life": choice.half_life if choice is not None else None,
+        "half_life_days": choice.half_life / DAY if choice and choice.half_life else None,
         "losses": choice.losses if choice is not None else {},
         "columns": len(learned.model.encoder.columns),
         "trials": [

@@ -126,6 +126,25 @@ class Design:
                 bounds[here][:-1] = 0.0
         return bounds
 
+    def mean(self, weight: Floats, matrix: Floats) -> Floats:
+        """The mean row of a design matrix, shape (width,); without rows the `centre`."""
+        total = weight.sum()
+        if total > 0:
+            mean: Floats = weight @ matrix / total
+            return mean
+        return self._at_agreed_zero(np.zeros(self.width))
+
+    def centre(self, weight: Floats, matrix: Floats) -> Floats:
+        """Where the intercept is the level: the mean row, but for the agreed score, which is at 0."""
+        return self._at_agreed_zero(self.mean(weight, matrix))
+
+    def _at_agreed_zero(self, row: Floats) -> Floats:
+        row = row.copy()
+        for block, here in self.places():
+            if block.column == AGREED and block.knots is not None:
+                row[here] = block.of(np.zeros(1))[0]
+        return row
+
     def linear(
         self, coefficients: Floats, covariance: Floats, weight: Floats, matrix: Floats
     ) -> Linear:
@@ -135,17 +154,16 @@ class Design:
             coefficients: shape (width,).
             covariance: of the coefficients, shape (width, width).
             weight: of the rows, shape (n,).
-            matrix: the design matrix, shape (n, width); without rows nothing is centred but the
-                intercept's own curve.
+            matrix: the design matrix as it is, shape (n, width); the coefficients belong to the same
+                about its `centre`.
         """
-        total = weight.sum()
-        mean = weight @ matrix / total if total > 0 else np.zeros(self.width)
+        mean, centre = self.mean(weight, matrix), self.centre(weight, matrix)
         intercept, terms = float(coefficients[0]), []
         for block, here in self.places():
             readings = block.readings() - mean[here]
             values = readings @ coefficients[here]
             variances = np.einsum("ij,jk,ik->i", readings, covariance[here, here], readings)
-            intercept += float(mean[here] @ coefficients[here])
+            intercept += float((mean[here] - centre[here]) @ coefficients[here])
             knots = None if block.knots is None else tuple(block.knots.tolist())
             term = Term(
                 block.column,

@@ -8,7 +8,8 @@ Hill 2007, chapter 12).
 
 How much a column's coefficients vary is estimated from the rows themselves, for each column, by
 maximising the evidence in Laplace's approximation (MacKay 1992; Breslow and Clayton 1993) under an
-inverse gamma prior; columns that say nothing shrink to nothing. docs/decisions/0022 has figures.
+inverse gamma prior, so that columns that tell much keep their spread and others stay near the prior's.
+docs/decisions/0022 has figures.
 
 The agreed score is the prior mean: before any outcome the model is the scorecard, and it stays so
 until outcomes speak against it.
@@ -38,7 +39,7 @@ AGREED_SLOPE = 2.0
 RATE_SPREAD = 0.5
 """Standard deviation, in log-odds, of the true rate around the expected one; 20 % may be 13 to 29 %."""
 
-_VARIANCE, _WORTH = 0.05, 6.0
+_VARIANCE, _WORTH = 0.02, 6.0
 """A column's coefficients are expected to vary by this, and that counts like so many of them."""
 
 _LEAST, _MOST = 1e-5, 2.0
@@ -100,7 +101,7 @@ def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior
     design = Design.of(rows, encoder, specs)
     problem = _problem(rows, design, prior)
     at = minimise(problem, _start(design, prior))
-    return design.linear(at, problem.covariance(at), problem.weight, problem.matrix)
+    return design.linear(at, problem.covariance(at), problem.weight, design.matrix(rows.matrix))
 
 
 def _sampled(rows: Rows, seed: int) -> Rows:
@@ -122,7 +123,7 @@ def _problem(rows: Rows, design: Design, prior: Prior, matrix: Floats | None = N
     total = rows.weight.sum()
     leads = len(np.unique(rows.lead))
     return Problem(
-        matrix=design.matrix(rows.matrix) if matrix is None else matrix,
+        matrix=_centred(rows, design) if matrix is None else matrix,
         y=rows.y,
         weight=rows.weight * (leads / total) if total > 0 else rows.weight,
         mean=_prior_mean(design, prior.rate),
@@ -139,9 +140,17 @@ def _prior_mean(design: Design, rate: float | None) -> Floats:
     for block, here in design.places():
         if block.column == AGREED and block.knots is not None:
             mean[here][:-1] = AGREED_SLOPE * np.diff(block.knots)
-            # The curve starts at its first knot, the scorecard at 0.
-            mean[0] += AGREED_SLOPE * block.knots[0]
     return mean
+
+
+def _centred(rows: Rows, design: Design) -> Floats:
+    """The design matrix about its mean, so that the level is the intercept's alone, whatever its width.
+
+    The agreed score is centred at 0: there the scorecard says the expected rate.
+    """
+    matrix = design.matrix(rows.matrix)
+    matrix[:, 1:] -= design.centre(rows.weight, matrix)[1:]
+    return matrix
 
 
 def _start(design: Design, prior: Prior) -> Floats:
@@ -152,7 +161,7 @@ def _most_likely(design: Design, problem: Problem, at: Floats) -> Floats:
     """One step of expectation maximisation for the variance of each column's coefficients."""
     spread = np.diag(problem.covariance(at))
     away = (at - problem.mean) ** 2 + spread
-    seen = np.asarray(np.abs(problem.matrix).sum(axis=0) > 0)
+    seen = np.asarray(np.abs(problem.matrix).sum(axis=0) > 1e-9)
     found = []
     for _, here in design.places():
         known = seen[here]

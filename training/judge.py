@@ -99,7 +99,15 @@ def judge(
         )
     except OneClassError as error:
         return Judged(how, bounds, None, raw, probability, y, (f"Not judged: {error}",))
-    return Judged(how, bounds, figures, raw, probability, y, tuple(warnings_of_figures(figures)))
+    return Judged(
+        how,
+        bounds,
+        figures,
+        raw,
+        probability,
+        y,
+        tuple(warnings_of_figures(figures, dated=bounds is not None)),
+    )
 
 
 def _fold_of_each(splits: Sequence[Split]) -> NDArray[np.int64]:
@@ -114,17 +122,21 @@ def _how(splits: Sequence[Split]) -> str:
     return f"Judged forward in time, on rows from {iso(bounds.judge_from)} on:"
 
 
-def warnings_of_figures(figures: Evaluation) -> list[str]:
+def warnings_of_figures(figures: Evaluation, *, dated: bool = True) -> list[str]:
     """What must be known before these figures are believed."""
     found = []
     if not figures.discrimination.found:
         found.append(figures.discrimination.reason)
     ratio = figures.observed_over_expected
     if not ratio.lower <= 1.0 <= ratio.upper:
+        cure = (
+            "the level has moved since the calibration. Recalibrate as soon as newer outcomes are in."
+            if dated
+            else "more outcomes are needed to set the level."
+        )
         found.append(
             f"{ratio.estimate:.2f} times as many won as it said ({ratio.lower:.2f} to "
-            f"{ratio.upper:.2f}): the level has moved since the calibration. Recalibrate as soon as "
-            f"newer outcomes are in."
+            f"{ratio.upper:.2f}): {cure}"
         )
     if min(figures.wins, figures.n - figures.wins) < 100:
         found.append(f"Few outcomes: {figures.wins} won of {figures.n} judged rows.")

@@ -23,6 +23,7 @@ from features.catalog import Catalog
 from features.clock import days
 from features.definition import UNKNOWN, Definition
 from features.errors import NotEnoughEvidenceError
+from features.facts import Ints
 from features.pipeline import build_catalog
 from models.blend import Blend, Spread
 from models.calibrators import Identity
@@ -49,7 +50,10 @@ FEW_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
 """The same where outcomes are few: trees that found no split would halve what the agreed ranks say."""
 
 FEW = 60
-"""Rows of the rarer outcome below which they are few."""
+"""Leads of the rarer outcome below which they are few."""
+
+_FAR = 40.0
+"""Log-odds between which a level is looked for; trees of one outcome alone say 34."""
 
 TO_FORGET = 2.0
 """Standard errors by which a fading past must be better than one that counts as much as yesterday."""
@@ -76,13 +80,13 @@ class Choice:
 
     Attributes:
         weight: of the additive part.
-        half_life: in which a row's weight halves, as a share of the history; None: never.
+        half_life: in which a row's weight halves, in microseconds; None: never.
         raw: log-odds of the held-out rows, shape (n,).
         losses: log loss on them by what was tried, such as `linear`, `trees`, `blend`.
     """
 
     weight: float
-    half_life: float | None
+    half_life: int | None
     raw: Floats
     losses: dict[str, float]
 
@@ -115,7 +119,8 @@ def learn(
     everything = lesson.everything
     parts = _parts(dataset.take(everything.rows), definition, config)
     rows = _encoded(dataset, parts.encoder)
-    if _rarer(dataset, everything) < config.least_wins:
+    oldest = min(_rarer(dataset, fold.fit) for fold in lesson.folds)
+    if _rarer(dataset, everything) < config.least_wins or oldest < config.least_wins // 4:
         return _from_the_agreed(parts, rows.take(everything.rows, everything.weight), definition)
     held = _all_held(rows, lesson)
     trials = []
@@ -127,15 +132,15 @@ def learn(
     say("weighing the additive part against the trees")
     weights = FEW_WEIGHTS if _rarer(dataset, everything) < FEW else WEIGHTS
     choice = _choice(parts, rows, lesson, held, chosen, weights)
-    say(f"fitting {chosen.trees} trees of {chosen.leaves} leaves")
-    learner = _refitted(parts, rows, lesson, held, chosen, choice)
-    say("measuring how uncertain it is")
-    learner = replace(
-        learner, spread=_spread(parts, rows, lesson.folds[0], chosen, choice, learner)
-    )
     calibration = fit_calibrator(
         choice.raw, held.y, groups=held.lead, weights=held.weight, seed=config.seed
     )
+    say(f"fitting {chosen.trees} trees of {chosen.leaves} leaves")
+    learner = _refitted(parts, rows, lesson, chosen, choice)
+    if calibration.calibrator != Identity():
+        learner = _at_level(learner, held, choice)
+    say("measuring how uncertain it is")
+    learner = replace(learner, spread=_spread(parts, rows, lesson, held, chosen, choice, learner))
     model = PropensityModel(definition, parts.encoder, learner, calibration.calibrator)
     return Learned(model, tuple(trials), chosen, choice, calibration)
 
@@ -144,31 +149,30 @@ def _parts(dataset: Dataset, definition: Definition, config: TrainConfig) -> Par
     catalog = build_catalog(definition)
     encoder = _encoder(dataset, catalog, definition, config)
     by_name = {spec.name: spec for spec in catalog}
-    horizon = definition.horizon_days or 0.0
+    horizon, lag = definition.horizon_days, definition.reporting_lag_days
     return Parts(
         encoder,
         tuple(by_name[name] for name in encoder.names),
         many_leveled(encoder, [f"attr_{name}" for name in definition.segments]),
-        days(horizon + definition.reporting_lag_days),
+        None if horizon is None else days(horizon + lag),
         definition.expected_win_rate,
         config,
     )
 
 
 def _rarer(dataset: Dataset, piece: Piece) -> int:
-    """How many rows there are of the rarer outcome."""
-    wins = int((dataset.y[piece.rows] == 1).sum())
-    return min(wins, len(piece) - wins)
+    """How many leads there are with the rarer outcome: rows of one lead are one piece of evidence."""
+    y, lead = dataset.y[piece.rows], dataset.lead[piece.rows]
+    return min(len(np.unique(lead[y == won])) for won in (0, 1))
 
 
 def _encoder(
     dataset: Dataset, catalog: Catalog, definition: Definition, config: TrainConfig
 ) -> Encoder:
-    wins = int((dataset.y == 1).sum())
-    few = min(wins, len(dataset) - wins) < config.least_wins
-    if few and definition.expected_win_rate is None:
+    won, lost = (len(np.unique(dataset.lead[dataset.y == y])) for y in (1, 0))
+    if min(won, lost) < config.least_wins and definition.expected_win_rate is None:
         raise NotEnoughEvidenceError(
-            f"{wins} won and {len(dataset) - wins} not won rows to learn from; at least "
+            f"{won} won and {lost} not won leads to learn from; at least "
             f"{config.least_wins} of each are needed",
             hint="Import more closed deals, wait for more cohorts to mature, or agree on an "
             "expected_win_rate in the lead definition: with it the agreed ranks score until then.",
@@ -219,21 +223,19 @@ def _all_held(rows: Rows, lesson: Lesson) -> Rows:
     return rows.take(np.concatenate([piece.rows for piece in held]), weight)
 
 
-def _faded(rows: Rows, half_life: float | None) -> Rows:
-    """The rows with weights that halve in a share of their history."""
-    span = int(np.ptp(rows.as_of))
-    if half_life is None or span == 0:
+def _faded(rows: Rows, half_life: int | None) -> Rows:
+    """The rows with weights that halve every so many microseconds, of the same sum."""
+    if half_life is None:
         return rows
-    age = (rows.as_of.max() - rows.as_of) / span
-    weight = rows.weight * 0.5 ** (age / half_life)
+    weight = rows.weight * 0.5 ** ((rows.as_of.max() - rows.as_of) / half_life)
     return replace(rows, weight=weight * (rows.weight.sum() / weight.sum()))
 
 
-def _fit_rows(rows: Rows, piece: Piece, half_life: float | None) -> Rows:
+def _fit_rows(rows: Rows, piece: Piece, half_life: int | None) -> Rows:
     return _faded(rows.take(piece.rows, piece.weight), half_life)
 
 
-def _watched(parts: Parts, rows: Rows, fold: Fold, leaves: int, half_life: float | None) -> Curve:
+def _watched(parts: Parts, rows: Rows, fold: Fold, leaves: int, half_life: int | None) -> Curve:
     held = rows.take(fold.calibrate.rows, fold.calibrate.weight)
     return parts.watched(_fit_rows(rows, fold.fit, half_life), held, leaves)
 
@@ -260,7 +262,7 @@ def _choice(
 ) -> Choice:
     """How fast the past fades, and then the weight of the additive part."""
     priors = [parts.prior(_fit_rows(rows, fold.fit, None)) for fold in lesson.folds]
-    half_lives = _half_lives(parts.config, rows)
+    half_lives = _half_lives(parts.config, rows.as_of[lesson.everything.rows])
     said = [_said(parts, rows, lesson, priors, chosen, half_life) for half_life in half_lives]
     averages = [(linear + trees) / 2 for linear, trees in said]
     fading = preferred(averages, held, errors=TO_FORGET)
@@ -278,7 +280,7 @@ def _said(
     lesson: Lesson,
     priors: Sequence[Prior],
     chosen: Trial,
-    half_life: float | None,
+    half_life: int | None,
 ) -> tuple[Floats, Floats]:
     """Log-odds of the held-out rows by each part alone."""
     linear, trees = [], []
@@ -290,22 +292,27 @@ def _said(
     return np.concatenate(linear), np.concatenate(trees) if trees else chosen.raw
 
 
-def _half_lives(config: TrainConfig, rows: Rows) -> tuple[float | None, ...]:
-    timeless = len(rows.as_of) == 0 or np.ptp(rows.as_of) == 0
-    return (None,) if timeless else (None, *config.half_lives)
+def _half_lives(config: TrainConfig, as_of: Ints) -> tuple[int | None, ...]:
+    """Shares of the time in which nearly all rows lie: one row of long ago must not stretch it."""
+    oldest, newest = np.quantile(as_of, (0.01, 0.99))
+    if newest <= oldest:
+        return (None,)
+    return (None, *(round(share * (newest - oldest)) for share in config.half_lives))
 
 
-def _refitted(
-    parts: Parts, rows: Rows, lesson: Lesson, held: Rows, chosen: Trial, choice: Choice
-) -> Blend:
-    """Both parts on all rows of the lesson, at the level that the held-out scores had.
-
-    The refit has seen the held-out rows and taken in part of what the level did there. The calibrator,
-    fitted to scores that had not, would correct for that once more.
-    """
+def _refitted(parts: Parts, rows: Rows, lesson: Lesson, chosen: Trial, choice: Choice) -> Blend:
+    """Both parts on all rows of the lesson."""
     whole = _fit_rows(rows, lesson.everything, choice.half_life)
-    learner = parts.blend(whole, parts.prior(whole), chosen.leaves, chosen.trees, choice.weight)
-    if np.ptp(rows.as_of) == 0:
+    return parts.blend(whole, parts.prior(whole), chosen.leaves, chosen.trees, choice.weight)
+
+
+def _at_level(learner: Blend, held: Rows, choice: Choice) -> Blend:
+    """The refit, moved to the level that the held-out scores had.
+
+    It has seen the held-out rows and taken in part of what the level did there. The calibrator, fitted
+    to scores that had not, would correct for that once more.
+    """
+    if np.ptp(held.as_of) == 0:
         return learner
     level = np.average(expit(choice.raw), weights=held.weight)
     now = learner.raw(held.matrix)
@@ -313,13 +320,20 @@ def _refitted(
     def off(shift: float) -> float:
         return float(np.average(expit(now + shift), weights=held.weight) - level)
 
-    return replace(learner, shift=float(brentq(off, -5.0, 5.0)))
+    return replace(learner, shift=float(brentq(off, -_FAR, _FAR)))
 
 
 def _spread(
-    parts: Parts, rows: Rows, fold: Fold, chosen: Trial, choice: Choice, learner: Blend
+    parts: Parts,
+    rows: Rows,
+    lesson: Lesson,
+    held: Rows,
+    chosen: Trial,
+    choice: Choice,
+    learner: Blend,
 ) -> Spread:
-    """How uncertain the learner is, by two others that share no lead."""
+    """How uncertain the learner is: by two others that share no lead, and by where its level is from."""
+    fold = lesson.folds[0]
     fit = _fit_rows(rows, fold.fit, choice.half_life)
     half = np.random.default_rng(parts.config.seed).permutation(int(fit.lead.max()) + 1) % 2
     matrix = rows.matrix[fold.calibrate.rows]
@@ -330,7 +344,11 @@ def _spread(
         one = parts.blend(some, parts.prior(some), chosen.leaves, chosen.trees, choice.weight)
         said.append(one.raw(matrix))
     assert learner.linear is not None, "the additive part is always fitted"
-    return measure_spread(said[0], said[1], learner.linear.variance(matrix))
+    found = measure_spread(said[0], said[1], learner.linear.variance(matrix))
+    rate = float(np.average(expit(choice.raw), weights=held.weight))
+    level = 1.0 / (len(np.unique(held.lead)) * rate * (1.0 - rate))
+    leads = len(np.unique(rows.lead[lesson.everything.rows]))
+    return replace(found, constant=found.constant + level, leads=leads)
 
 
 def learn_little(dataset: Dataset, definition: Definition, config: TrainConfig) -> Learned:

@@ -28,7 +28,7 @@ class Parts:
     Attributes:
         encoder, specs: the columns and their meaning.
         by_rate: categories that the trees read by their rates.
-        gap: microseconds after its as-of at which a row's outcome is known.
+        gap: microseconds after its as-of at which a row's outcome is known; None without a horizon.
         rate: the agreed share of won rows, if there is one.
         config: the choices of the run.
     """
@@ -36,7 +36,7 @@ class Parts:
     encoder: Encoder
     specs: Sequence[FeatureSpec]
     by_rate: Sequence[str]
-    gap: int
+    gap: int | None
     rate: float | None
     config: TrainConfig
 

@@ -53,28 +53,29 @@ def level_rates(codes: Floats, y: Floats, weight: Floats, levels: int) -> Rates:
     return Rates(tuple(table[:-1].tolist()), float(table[-1]))
 
 
-def rates_in_time(codes: Floats, rows: Rows, levels: int, gap: int) -> Floats:
+def rates_in_time(codes: Floats, rows: Rows, levels: int, gap: int | None) -> Floats:
     """The rate of each row's level as it was known at the row's as-of, in log-odds, shape (n,).
 
     Args:
         codes: shape (n,), of the same rows.
         rows: their outcomes, weights, leads and instants.
         levels: how many codes there are.
-        gap: microseconds after its as-of at which a row's outcome is known.
+        gap: microseconds after its as-of at which a row's outcome is known; None where that depends on
+            the outcome itself, because the promise has no horizon.
 
-    Where rows have no order (one instant for all), leads are taken in a seeded order instead.
+    Where rows have no order (one instant for all), or no gap, leads are taken in a seeded order instead.
     """
-    code, known_at, now = _codes(codes, levels), rows.as_of + gap, rows.as_of
-    if len(now) and now.min() == now.max():
-        order = np.random.default_rng(0).permutation(int(rows.lead.max()) + 1)
-        now = order[rows.lead]
-        known_at = now + 1
+    code, now = _codes(codes, levels), rows.as_of
+    if gap is None or (len(now) and now.min() == now.max()):
+        order = np.random.default_rng(0).permutation(int(rows.lead.max(initial=0)) + 1)
+        now, gap = order[rows.lead], 0
+    known_at = now + gap
     arrive, ask = np.argsort(known_at, kind="stable"), np.argsort(now, kind="stable")
     won, seen = np.zeros(levels + 1), np.zeros(levels + 1)
     all_won = all_seen = 0.0
     said, done = np.zeros(len(code)), 0
     for row in ask.tolist():
-        while done < len(arrive) and known_at[arrive[done]] <= now[row]:
+        while done < len(arrive) and known_at[arrive[done]] < now[row]:
             other = arrive[done]
             won[code[other]] += rows.weight[other] * rows.y[other]
             seen[code[other]] += rows.weight[other]

@@ -65,7 +65,7 @@ def test_a_row_scores_the_same_bits_alone_and_among_others() -> None:
     assert turned.tobytes() == learner.raw(matrix).tobytes()
 
 
-def test_the_variance_is_the_constant_and_the_factor_times_the_terms_variances() -> None:
+def test_the_variance_is_that_of_the_terms_and_what_the_parts_disagree_about() -> None:
     learner, matrix = made()
     assert learner.linear is not None
     blend = replace(learner, spread=Spread(0.2, 3.0, 1.7))
@@ -76,7 +76,11 @@ def test_the_variance_is_the_constant_and_the_factor_times_the_terms_variances()
             float(term.variance(matrix[i : i + 1, j])[0])
             for j, term in enumerate(learner.linear.terms)
         )
-        assert variance[i] == pytest.approx(0.2 + 3.0 * total)
+        row, w = matrix[i : i + 1], learner.weight
+        apart = float(learner.linear.raw(row)[0] - learner.trees.raw(row)[0])
+        assert variance[i] == pytest.approx(0.2 + 3.0 * total + w * (1 - w) * apart**2)
+    alone = replace(blend, weight=1.0).variance(matrix)
+    assert alone == pytest.approx(0.2 + 3.0 * learner.linear.variance(matrix))
     assert replace(learner, spread=None).variance(matrix) is None
     assert replace(learner, linear=None).variance(matrix) is None
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.errors import BundleError, InputError
 from features.frames import Category, FeatureFrame
-from models.encoder import EncodedColumn, Encoder
+from models.encoder import MOST_LEVELS, EncodedColumn, Encoder
 
 
 def frame(**columns: np.ndarray | Category) -> FeatureFrame:
@@ -112,3 +112,17 @@ def test_an_encoder_comes_back_from_json_as_it_was(columns: list[EncodedColumn])
 def test_what_is_no_encoder_is_refused(content: object) -> None:
     with pytest.raises(BundleError, match="columns cannot be read"):
         Encoder.from_json(content)
+
+
+def test_of_a_category_with_too_many_labels_the_most_frequent_are_told_apart() -> None:
+    many = [f"id{i}" for i in range(MOST_LEVELS + 50)]
+    labels = [*many, *many[:10], *many[-5:]]
+    frame = FeatureFrame(
+        tuple(map(str, range(len(labels)))),
+        np.zeros(len(labels), dtype=np.int64),
+        {"attr_id": Category.of(labels)},
+    )
+    (column,) = Encoder.fit(frame, ["attr_id"], 1).columns
+    assert column.levels is not None
+    assert len(column.levels) == MOST_LEVELS
+    assert {*many[:10], *many[-5:]} <= set(column.levels)

@@ -17,7 +17,7 @@ from model_checks import Case
 
 from features.catalog import FeatureSpec
 from features.frames import FeatureFrame
-from models.blend import Blend
+from models.blend import Blend, by_rates
 from models.encoder import Encoder
 from models.explain import Explanation, Reason, explain, figure, in_words
 from models.linear import Term
@@ -43,7 +43,8 @@ def test_a_reason_is_the_sum_of_lightgbms_contributions_and_the_curves_over_its_
     model, frame = case().model, case().frame.take(np.arange(50))
     blend, matrix = model.learner, model.encoder.matrix(frame)
     booster = lgb.Booster(model_str=blend.trees.text)
-    shares = booster.predict(matrix, pred_contrib=True, num_threads=1)
+    read = by_rates(matrix, blend.columns, blend.rates)
+    shares = booster.predict(read, pred_contrib=True, num_threads=1)
     for row, said in enumerate(explain(model, frame)):
         expected: dict[str, float] = defaultdict(float)
         for i, spec in enumerate(model.specs):

@@ -75,10 +75,19 @@ def test_an_instant_in_the_future_is_refused_as_for_scores(served_lite: Served) 
     assert "future" in answer.text
 
 
-@pytest.mark.parametrize("since", [None, "yesterday", "2026-04-01", ""])
-def test_what_is_no_instant_is_refused(served_lite: Served, since: str | None) -> None:
-    params = {} if since is None else {"since": since}
-    answer = served_lite.get(f"/v1/leads/{ANNAS}/changes", params=params)
+def test_without_an_instant_the_last_score_is_compared_with(served_lite: Served) -> None:
+    path = f"/v1/leads/{ANNAS}/changes"
+    unscored = served_lite.get(path)
+    assert unscored.status_code == 404
+    assert "since" in unscored.json()["hint"]
+    score = served_lite.get(f"/v1/leads/{ANNAS}/score").json()
+    served_lite.clock.now += DAY
+    assert served_lite.get(path).json()["then"]["as_of"] == score["as_of"]
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-04-01", ""])
+def test_what_is_no_instant_is_refused(served_lite: Served, since: str) -> None:
+    answer = served_lite.get(f"/v1/leads/{ANNAS}/changes", params={"since": since})
     assert answer.status_code == 422
     assert "since" in answer.text
 

@@ -183,10 +183,12 @@ def test_the_terms_say_what_the_design_matrix_times_the_coefficients_says() -> N
     matrix = design.matrix(rows.matrix)
     coefficients = np.random.default_rng(1).normal(size=design.width)
     linear = design.linear(coefficients, np.eye(design.width), rows.weight, matrix)
-    assert linear.raw(rows.matrix) == pytest.approx(matrix @ coefficients, abs=1e-9)
+    about = matrix - np.r_[0.0, design.centre(rows.weight, matrix)[1:]]
+    assert linear.raw(rows.matrix) == pytest.approx(about @ coefficients, abs=1e-9)
     assert matrix.shape == (200, design.width)
     fresh = drawn(200, 9).matrix * [3, 3, 3, 1]
-    assert linear.raw(fresh) == pytest.approx(design.matrix(fresh) @ coefficients, abs=1e-9)
+    later = design.matrix(fresh) - np.r_[0.0, design.centre(rows.weight, matrix)[1:]]
+    assert linear.raw(fresh) == pytest.approx(later @ coefficients, abs=1e-9)
 
 
 def test_rare_values_are_less_certain_than_common_ones() -> None:

@@ -312,7 +312,7 @@ def test_too_few_of_either_outcome_are_refused(wins: int) -> None:
     y = np.r_[np.ones(wins), np.zeros(900 - wins)].astype(np.int64)
     with pytest.raises(NotEnoughEvidenceError) as caught:
         small(replace(base, y=y))
-    assert f"{wins} won and {900 - wins} not won rows" in caught.value.message
+    assert f"{wins} won and {900 - wins} not won leads" in caught.value.message
     assert "at least 20" in caught.value.message
 
 

@@ -93,14 +93,17 @@ def test_four_errors_must_speak_for_another_weight() -> None:
 # Half-lives and the level
 
 
-def drifting(n: int = 2_400, seed: int = 0, turned: bool = True) -> tuple[Dataset, Lesson]:
-    """Two years of leads; what size says turns round half-way, or does not."""
+def drifting(
+    n: int = 2_400, seed: int = 0, turned: bool = True, fall: float = 0.0
+) -> tuple[Dataset, Lesson]:
+    """Two years of leads; what size says turns round half-way, or does not; the held level may fall."""
     rng = np.random.default_rng(seed)
     as_of = np.sort(rng.integers(0, 730, n)) * DAY
     size = rng.normal(size=n)
     late = as_of > 365 * DAY
     slope = np.where(late & turned, -1.5, 1.5)
-    y = (rng.random(n) < expit(slope * size - 0.5)).astype(np.int64)
+    level = -0.5 - fall * (np.arange(n) >= int(0.8 * n))
+    y = (rng.random(n) < expit(slope * size + level)).astype(np.int64)
     columns: dict[str, Column] = {
         "attr_size": size,
         "attr_colour": labels(["red", "blue"] * (n // 2)),
@@ -120,7 +123,7 @@ def of_drift(turned: bool, half_lives: tuple[float, ...]) -> Learned:
 def test_a_past_that_no_longer_holds_is_forgotten_and_one_that_does_is_kept() -> None:
     choice = of_drift(True, (0.05,)).choice
     assert choice is not None
-    assert choice.half_life == 0.05
+    assert choice.half_life == pytest.approx(0.05 * 0.98 * 730 * DAY, rel=0.02)
     never = of_drift(True, ()).choice
     assert never is not None
     assert never.half_life is None
@@ -137,9 +140,16 @@ def test_without_time_there_is_nothing_to_forget() -> None:
     assert additive().model.learner.shift == 0.0
 
 
-def test_the_refit_keeps_the_level_that_unseen_rows_were_scored_at() -> None:
-    dataset, lesson = drifting(turned=True)
-    found = of_drift(True, (0.05,))
+def test_the_refit_is_not_moved_where_nothing_corrects_its_level() -> None:
+    found = of_drift(False, ())
+    assert found.model.calibrator.kind == "identity"
+    assert found.model.learner.shift == 0.0
+
+
+def test_the_refit_keeps_the_level_that_the_calibrator_was_fitted_to() -> None:
+    dataset, lesson = drifting(turned=False, fall=1.5)
+    found = learn(dataset, lesson, DEFINITION, QUICK)
+    assert found.model.calibrator.kind != "identity"
     held = lesson.folds[0].calibrate
     assert found.choice is not None
     assert found.model.learner.shift != 0.0

@@ -394,7 +394,7 @@ def test_a_model_whose_level_is_off_still_discriminates() -> None:
 def test_an_order_without_usable_probabilities_is_named_as_such() -> None:
     rng = np.random.default_rng(2)
     y = (rng.random(3000) < 0.3).astype(float)
-    raw = rng.normal(0, 3, 3000) + 0.3 * y
+    raw = rng.normal(0, 3, 3000) + 0.6 * y
     verdict = metrics.no_discrimination(raw, sigmoid(raw), y)
     assert not verdict.found
     assert "base rate" in verdict.reason

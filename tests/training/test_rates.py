@@ -72,7 +72,7 @@ def test_a_rows_rate_is_that_of_the_outcomes_known_before_it(
         return  # another order, see below
     said = rates_in_time(codes, rows, 4, gap)
     for row in range(n):
-        known = [i for i in range(n) if rows.as_of[i] + gap <= rows.as_of[row]]
+        known = [i for i in range(n) if rows.as_of[i] + gap < rows.as_of[row]]
         assert said[row] == pytest.approx(rate_by_hand(codes, rows, known, row), abs=1e-9)
 
 
@@ -170,12 +170,12 @@ def made(seed: int, n: int, effect: np.ndarray) -> Dataset:
     return dataset_of(range(n), [0] * n, y, columns)
 
 
-def test_trees_do_not_overfit_a_noise_category_of_two_thousand_levels() -> None:
+def test_trees_do_not_overfit_a_noise_category_of_nine_hundred_levels() -> None:
     """AUC on 4,000 fresh rows has a standard error of .01 where nothing tells: ±.035 is 3.5 of them.
 
     Were a row read by its own outcome the trees would tell the outcomes they learned from apart.
     """
-    fresh, dataset = made(1, 4_000, np.zeros(2_000)), made(0, 4_000, np.zeros(2_000))
+    fresh, dataset = made(1, 4_000, np.zeros(900)), made(0, 4_000, np.zeros(900))
     trees, learned = _trees_alone(dataset)
     raw = trees.raw(learned.encoder.matrix(fresh.frame))
     assert abs(roc_auc_score(fresh.y, raw) - 0.5) < 0.035
@@ -194,9 +194,9 @@ def test_nor_does_the_whole_learner_of_three_hundred() -> None:
     assert loss < least + 0.01
 
 
-def test_trees_find_a_category_of_two_thousand_levels_that_does_tell() -> None:
-    effect = 2 * np.random.default_rng(9).normal(size=2_000)
-    fresh, dataset = made(1, 4_000, effect), made(0, 12_000, effect)
+def test_trees_find_a_category_of_nine_hundred_levels_that_does_tell() -> None:
+    effect = 2 * np.random.default_rng(9).normal(size=900)
+    fresh, dataset = made(1, 4_000, effect), made(0, 1900, effect)
     trees, learned = _trees_alone(dataset)
     raw = trees.raw(learned.encoder.matrix(fresh.frame))
     assert roc_auc_score(fresh.y, raw) > 0.65
@@ -204,14 +204,14 @@ def test_trees_find_a_category_of_two_thousand_levels_that_does_tell() -> None:
 
 def test_read_by_rates_told_by_their_own_outcomes_trees_would_overfit() -> None:
     """What the time order is for: the same rows, each read by all outcomes, its own among them."""
-    dataset = made(0, 4_000, np.zeros(2_000))
+    dataset = made(0, 4_000, np.zeros(900))
     _, learned = _trees_alone(dataset)
     matrix = learned.encoder.matrix(dataset.frame)
     y, ones = dataset.y.astype(np.float64), np.ones(len(dataset))
     rows = Rows(matrix, y, ones, dataset.lead, dataset.as_of)
-    own = level_rates(matrix[:, 0], y, ones, 2_000).of(matrix[:, 0])
-    fair = rates_in_time(matrix[:, 0], rows, 2_000, 0)
-    assert roc_auc_score(y, own) > 0.8
+    own = level_rates(matrix[:, 0], y, ones, 900).of(matrix[:, 0])
+    fair = rates_in_time(matrix[:, 0], rows, 900, 0)
+    assert roc_auc_score(y, own) > 0.75
     assert abs(roc_auc_score(y, fair) - 0.5) < 0.04
 
 

@@ -104,7 +104,9 @@ def test_each_piece_lies_later_than_the_one_before_by_horizon_and_reporting_lag(
     gap = 0 if definition.horizon_days is None else days(definition.horizon_days + 3)
     for earlier, later in ((fit, calibrate), (calibrate, judge)):
         assert earlier.max() < later.min(), "a date is never split"
-        assert earlier.max() + gap <= later.min(), "every outcome is known when the next piece begins"
+        assert earlier.max() + gap <= later.min(), (
+            "every outcome is known when the next piece begins"
+        )
 
 
 @settings(max_examples=50)
