@@ -122,6 +122,9 @@ def train(
     most_leads: Annotated[
         int, typer.Option(min=1, help="Learn from at most so many leads, drawn evenly.")
     ] = 100_000,
+    immature: Annotated[
+        bool, typer.Option(help="Learn from unfinished horizons too, by weight where that is sound.")
+    ] = False,
     promote_first: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Decide about the model at once.")
     ] = True,
@@ -137,6 +140,7 @@ def train(
         judge_share=judge_share,
         most_leads=most_leads,
         allow_leakage=tuple(allow_leakage or ()),
+        immature=immature,
     )
     workspace = _workspace()
     with watched() as watching:

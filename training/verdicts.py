@@ -43,6 +43,10 @@ class Verdict:
     evidence: dict[str, Any]
 
 
+_THE_SAME = 1e-9
+"""Probabilities nearer than this say the same."""
+
+
 def compare(
     challenger: Floats,
     champion: Floats,
@@ -71,6 +75,8 @@ def compare(
             f"undecided: {wins} won leads neither model has learned from; {missing} more are needed"
         )
         return Verdict("undecided", reason, {"wins": wins, "more_wins_needed": missing})
+    if np.allclose(challenger, champion, rtol=0.0, atol=_THE_SAME):
+        challenger = champion  # one last digit must not be found significant
     difference = paired_log_loss_difference(
         challenger, champion, y, lead, seed=seed, weights=weight
     )

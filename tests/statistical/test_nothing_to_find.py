@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from trained_company import END, trained_company
 
 from training.config import TrainConfig
@@ -40,6 +41,7 @@ def judged(dataset: Dataset) -> Judged:
     return judge(dataset, [split], [learn(dataset, split.lesson, definition, QUICK).model], 0)
 
 
+@pytest.mark.slow
 def test_no_discrimination_is_found_among_outcomes_dealt_by_lot() -> None:
     dataset, found, losses = the_rows(), 0, []
     for seed in range(20):

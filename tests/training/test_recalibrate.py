@@ -129,7 +129,7 @@ def test_a_world_that_moved_is_followed_and_the_booster_stays(
     ).read_bytes()
     frame = simulated().frame
     assert after.raw(frame).tobytes() == before.raw(frame).tobytes()
-    assert after.score(frame).probability.mean() > 1.5 * before.score(frame).probability.mean()
+    assert after.score(frame).probability.mean() > 1.3 * before.score(frame).probability.mean()
     _says_where_it_comes_from(workspace, done.digest, company.digest)
     _is_catalogued(workspace, done.digest)
     with pytest.raises(NotEnoughEvidenceError, match="0 won and 0 not won leads have matured"):
