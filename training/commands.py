@@ -123,7 +123,8 @@ def train(
         int, typer.Option(min=1, help="Learn from at most so many leads, drawn evenly.")
     ] = 100_000,
     immature: Annotated[
-        bool, typer.Option(help="Learn from unfinished horizons too, by weight where that is sound.")
+        bool,
+        typer.Option(help="Learn from unfinished horizons too, by weight where that is sound."),
     ] = False,
     promote_first: Annotated[
         bool, typer.Option("--promote/--no-promote", help="Decide about the model at once.")
