@@ -126,7 +126,7 @@ def _level_words(level: Interval) -> str:
 def _nearer(level: Interval, figures: dict[str, Any]) -> bool:
     """Whether the champion's level is wrong beyond noise and the challenger's is nearer to right."""
     after = math.log(figures["observed"] / figures["expected_challenger"])
-    return not level.contains(1.0) and abs(after) < abs(math.log(level.estimate))
+    return not level.contains(1.0) and abs(after) < abs(math.log(level.estimate)) - _THE_SAME
 
 
 def _leads_for(level: Interval | None, leads: int) -> int | None:
