@@ -121,11 +121,39 @@ class Blend:
 
     def raw(self, matrix: Floats) -> Floats:
         """Log-odds of shape (n,) for a matrix of shape (n, columns)."""
-        raw = np.full(len(matrix), self.shift)
+        return self._summed(*self._parts(matrix))
+
+    def judged(self, matrix: Floats) -> tuple[Floats, Floats | None]:
+        """Log-odds and their mean squared error, both of shape (n,), each part asked once.
+
+        The error is in squared log-odds, and None where it was not measured. To what another sample of
+        leads would change comes what the two parts disagree about, at least one of which is wrong:
+        w (1 − w) (linear − trees)², the ambiguity of Krogh and Vedelsby (1995).
+        """
+        linear, trees = self._parts(matrix)
+        raw = self._summed(linear, trees)
+        if self.spread is None or self.linear is None:
+            return raw, None
+        variance = self.spread.constant + self.spread.factor * self.linear.variance(matrix)
+        if linear is not None and trees is not None:
+            variance += self.weight * (1 - self.weight) * (linear - trees) ** 2
+        return raw, np.maximum(variance, _LEAST_VARIANCE)
+
+    def _parts(self, matrix: Floats) -> tuple[Floats | None, Floats | None]:
+        """What each part that has a weight says, of shape (n,)."""
+        linear = trees = None
         if self.linear is not None and self.weight > 0:
-            raw += self.weight * self.linear.raw(matrix)
+            linear = self.linear.raw(matrix)
         if self.trees is not None and self.weight < 1:
-            raw += (1 - self.weight) * self.trees.raw(by_rates(matrix, self.columns, self.rates))
+            trees = self.trees.raw(by_rates(matrix, self.columns, self.rates))
+        return linear, trees
+
+    def _summed(self, linear: Floats | None, trees: Floats | None) -> Floats:
+        raw: Floats = np.asarray(self.shift, dtype=np.float64)
+        if linear is not None:
+            raw = raw + self.weight * linear
+        if trees is not None:
+            raw = raw + (1 - self.weight) * trees
         return raw
 
     def contributions(self, matrix: Floats) -> tuple[Floats, float]:
@@ -143,21 +171,6 @@ class Blend:
             shares += (1 - self.weight) * boosted[:, :-1]
             base += (1 - self.weight) * float(boosted[0, -1])
         return shares, base
-
-    def variance(self, matrix: Floats) -> Floats | None:
-        """The mean squared error of raw, shape (n,), in squared log-odds; None where not measured.
-
-        To what another sample of leads would change comes what the two parts disagree about, at least
-        one of which is wrong: w (1 − w) (linear − trees)², the ambiguity of Krogh and Vedelsby (1995).
-        """
-        if self.spread is None or self.linear is None:
-            return None
-        variance = self.spread.constant + self.spread.factor * self.linear.variance(matrix)
-        if self.trees is not None and 0 < self.weight < 1:
-            boosted = self.trees.raw(by_rates(matrix, self.columns, self.rates))
-            apart = (self.linear.raw(matrix) - boosted) ** 2
-            variance += self.weight * (1 - self.weight) * apart
-        return np.maximum(variance, _LEAST_VARIANCE)
 
     def to_json(self) -> dict[str, Any]:
         """All but the trees, as plain data."""

@@ -86,9 +86,8 @@ class PropensityModel:
     def score(self, frame: FeatureFrame) -> Scores:
         """Score rows; a row's score does not depend on the others in the frame."""
         matrix = self.encoder.matrix(frame)
-        raw = self.learner.raw(matrix)
-        probability = self.calibrator.apply(raw)
-        variance, spread = self.learner.variance(matrix), self.learner.spread
+        raw, variance = self.learner.judged(matrix)
+        probability, spread = self.calibrator.apply(raw), self.learner.spread
         if variance is None or spread is None:
             return Scores(raw, probability)
         aside = spread.reach * np.sqrt(variance)

@@ -69,7 +69,7 @@ def test_the_variance_is_that_of_the_terms_and_what_the_parts_disagree_about() -
     learner, matrix = made()
     assert learner.linear is not None
     blend = replace(learner, spread=Spread(0.2, 3.0, 1.7))
-    variance = blend.variance(matrix)
+    variance = blend.judged(matrix)[1]
     assert variance is not None
     for i in (0, 5, 100):
         total = sum(
@@ -79,10 +79,10 @@ def test_the_variance_is_that_of_the_terms_and_what_the_parts_disagree_about() -
         row, w = matrix[i : i + 1], learner.weight
         apart = float(learner.linear.raw(row)[0] - learner.trees.raw(row)[0])
         assert variance[i] == pytest.approx(0.2 + 3.0 * total + w * (1 - w) * apart**2)
-    alone = replace(blend, weight=1.0).variance(matrix)
+    alone = replace(blend, weight=1.0).judged(matrix)[1]
     assert alone == pytest.approx(0.2 + 3.0 * learner.linear.variance(matrix))
-    assert replace(learner, spread=None).variance(matrix) is None
-    assert replace(learner, linear=None).variance(matrix) is None
+    assert replace(learner, spread=None).judged(matrix)[1] is None
+    assert replace(learner, linear=None, weight=0.0).judged(matrix)[1] is None
 
 
 # Rates
@@ -117,7 +117,7 @@ def test_json_gives_it_back_to_the_last_bit() -> None:
     again = Blend.from_json(json.loads(text), learner.trees.text)
     assert again.to_json() == learner.to_json()
     assert again.raw(matrix).tobytes() == learner.raw(matrix).tobytes()
-    before, after = learner.variance(matrix), again.variance(matrix)
+    before, after = learner.judged(matrix)[1], again.judged(matrix)[1]
     assert before is not None
     assert after is not None
     assert before.tobytes() == after.tobytes()

@@ -46,7 +46,7 @@ def test_leads_like_this_is_the_number_whose_rate_would_be_known_as_well() -> No
     """
     made = made_model()
     scores = made.model.score(made.frame)
-    variance = made.model.learner.variance(made.model.encoder.matrix(made.frame))
+    variance = made.model.learner.judged(made.model.encoder.matrix(made.frame))[1]
     assert variance is not None
     assert scores.leads_like_this is not None
     for i in (0, 50, 200):

@@ -42,17 +42,7 @@ def company() -> TrainedCompany:
 def workspace(company: TrainedCompany, tmp_path: Path) -> Iterator[Workspace]:
     """A copy whose bundle is the champion."""
     found = company.copy(tmp_path / "home")
-    decision = DecisionRecord(
-        decided_at=END,
-        decision="promote",
-        bundle=company.digest,
-        against=None,
-        decided_by="ines",
-        reason="the first",
-        evidence={},
-    )
-    with found.store.write() as connection:
-        record_decision(connection, decision)
+    promoted(found, company.digest, None)
     yield found
     found.store.close()
 
@@ -64,6 +54,12 @@ def crown(workspace: Workspace, model: PropensityModel, against: str) -> str:
         model, workspace.bundles, created_at=END, origin="train", golden=rows, card=""
     )
     workspace.registry.add(digest, {})
+    promoted(workspace, digest, against)
+    return digest
+
+
+def promoted(workspace: Workspace, digest: str, against: str | None) -> None:
+    """Put a promotion on record."""
     decision = DecisionRecord(
         decided_at=END,
         decision="promote",
@@ -75,7 +71,6 @@ def crown(workspace: Workspace, model: PropensityModel, against: str) -> str:
     )
     with workspace.store.write() as connection:
         record_decision(connection, decision)
-    return digest
 
 
 def calibrated(calibrator: Calibrator, **calibration: Any) -> PropensityModel:

@@ -24,7 +24,7 @@ from models.workspace import Workspace
 from training.commands import app
 from training.config import TrainConfig
 from training.evaluate import curve_of, evaluate, other_model
-from training.evidence import Evidence, evidence_today
+from training.evidence import Evidence
 from training.learning_curve import learning_curve, some_of
 from training.pictures import draw_all
 from training.promote import promote
@@ -36,20 +36,6 @@ from training.splits import Fold, Lesson, Piece
 from training.wrong_where import SHARE_OF_FALSE_ALARMS
 
 QUICK = TrainConfig(leaves=(2,), most_trees=20, folds=3, half_lives=())
-
-
-@pytest.fixture(scope="module")
-def model() -> PropensityModel:
-    return trained_company().model()
-
-
-@pytest.fixture(scope="module")
-def evidence(model: PropensityModel) -> Evidence:
-    workspace = trained_company().read_only()
-    found = evidence_today(workspace, model)
-    workspace.store.close()
-    assert found is not None
-    return found
 
 
 def as_if_right(evidence: Evidence, seed: int) -> Evidence:

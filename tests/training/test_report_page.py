@@ -7,28 +7,13 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from trained_company import trained_company
 
 from features.frames import Category
 from models.propensity import PropensityModel
-from training.evidence import Evidence, evidence_today
+from training.evidence import Evidence
 from training.pictures import draw_all
 from training.report import report_of
 from training.report_page import report_page, text
-
-
-@pytest.fixture(scope="module")
-def model() -> PropensityModel:
-    return trained_company().model()
-
-
-@pytest.fixture(scope="module")
-def evidence(model: PropensityModel) -> Evidence:
-    workspace = trained_company().read_only()
-    found = evidence_today(workspace, model)
-    workspace.store.close()
-    assert found is not None
-    return found
 
 
 class Seen(HTMLParser):
