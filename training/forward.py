@@ -8,13 +8,14 @@ whatever comes next: they compare two models, but nobody is shown them as a prom
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.calibrators import Calibrator
 from training.calibrate import fit_calibrator
+from training.memory import Followed, follow_through
 from training.unseen import Unseen
 
 Floats = NDArray[np.float64]
@@ -68,6 +69,41 @@ def said_forward(raw: Floats, rows: Unseen, start: Calibrator, horizon: int, see
         return waited
     at_once = _walk(raw, rows, start, None, seed)
     return at_once if len(at_once.began) > len(waited.began) else waited
+
+
+def said_following(
+    raw: Floats, rows: Unseen, start: Calibrator, wait: int, walked: Forward
+) -> Forward:
+    """The same walk with calibrations that choose how much of the past they believe.
+
+    Args:
+        raw: shape (n,), log-odds of a booster that has learned from none of the rows.
+        rows: n rows with their outcomes.
+        start: the calibrator that came with the booster.
+        wait: after how long an outcome is known, in microseconds.
+        walked: what `said_forward` found; it must have waited.
+    """
+    said = walked.said.copy()
+    path = followed(raw, rows, start, wait, walked.began)
+    for step, calibration in enumerate(path):
+        here = walked.step == step
+        said[here] = calibration.calibrator.apply(raw[here])
+    return replace(walked, said=said)
+
+
+def followed(
+    raw: Floats, rows: Unseen, start: Calibrator, wait: int, instants: Ints
+) -> tuple[Followed, ...]:
+    """What to say from each of these instants on, in ascending order; see `training.memory`."""
+    known = rows.dataset
+    known_at = known.as_of + wait
+    looks = np.unique(np.concatenate([known_at[known_at <= instants[-1]], instants]))
+    # The memory counts leads: twelve rows of one must not speak like twelve.
+    as_leads = len(np.unique(known.lead)) / rows.weight.sum()
+    path = follow_through(
+        raw, known.y, known.as_of, known_at, looks, weights=rows.weight * as_leads, start=start
+    )
+    return tuple(path[place] for place in np.searchsorted(looks, instants))
 
 
 def _walk(raw: Floats, rows: Unseen, start: Calibrator, horizon: int | None, seed: int) -> Forward:

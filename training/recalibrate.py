@@ -1,10 +1,10 @@
 """Does what we say still come true? A new calibration of the same booster, from newer outcomes.
 
-The booster's bytes stay as they are. The new calibrator starts from the champion's: it is kept only
-where it saves log loss on leads it was not fitted on, and goes through the same decision as any
-challenger. It is fitted on all outcomes that the booster has not learned from, so none is left to judge
-it; the card's figures are those of the calibrations that would have been made on the way, each judged
-on later cohorts (docs/decisions/0015).
+The booster's bytes stay as they are. The new calibrator (`training.renew`) starts from the champion's
+or follows the newest outcomes, is kept only where it saves log loss on outcomes it was not fitted on,
+and goes through the same decision as any challenger. It is fitted on all outcomes that the booster has
+not learned from, so none is left to judge it; the card's figures are those of the calibrations that
+would have been made on the way, each judged on later cohorts (docs/decisions/0015).
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from features.clock import iso
 from features.errors import NotEnoughEvidenceError
 from models.bundle import write_bundle
-from models.calibrators import Calibrator
 from models.card import model_card
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.about import summary, warnings_of
-from training.calibrate import CalibrationFit, fit_calibrator
+from training.calibrate import CalibrationFit
 from training.dataset import Dataset
-from training.forward import LEAST_WINS, Forward, enough, out_of_fold, said_forward
+from training.forward import LEAST_WINS, Forward, enough
 from training.intervals import plain
 from training.judge import Judged, warnings_of_figures
 from training.metrics import evaluate_predictions, observed_over_expected
 from training.promote import carry_out
+from training.renew import Renewed, renew
 from training.run import GOLDEN_ROWS, catalogue
 from training.splits import pieces
 from training.unseen import (
@@ -40,12 +40,12 @@ from training.unseen import (
     bounds_of,
     calibrated_through,
     comparable,
-    horizon_of,
     matured_rows,
+    wait_of,
 )
-from training.verdicts import Verdict, compare
+from training.verdicts import Verdict
 
-__all__ = ["LEAST_WINS", "Recalibrated", "out_of_fold", "recalibrate"]
+__all__ = ["LEAST_WINS", "Recalibrated", "recalibrate"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -83,16 +83,21 @@ def recalibrate(
     """
     champion = workspace.registry.champion()
     matured, unseen, new = _outcomes(workspace, champion)
-    rows, weight = unseen.dataset, unseen.weight
+    rows = unseen.dataset
     raw = champion.raw(rows.frame)
-    calibration = fit_calibrator(
-        raw, rows.y, groups=rows.lead, weights=weight, seed=seed, start=champion.calibrator
+    renewed = renew(
+        raw,
+        unseen,
+        new,
+        now=champion.calibrator,
+        as_trained=as_trained(champion),
+        wait=wait_of(champion),
+        instant=now,
+        seed=seed,
     )
-    verdict = _verdict(champion.calibrator, calibration, raw, unseen, new, seed)
-    forward = said_forward(raw, unseen, as_trained(champion), horizon_of(champion), seed)
-    judged = _judged(champion, unseen, raw, forward, seed)
-    about = _about(champion, matured, unseen, forward, judged, calibration, now)
-    model = champion.recalibrated(calibration.calibrator, about)
+    judged = _judged(champion, unseen, raw, renewed.forward, seed)
+    about = _about(champion, matured, unseen, renewed, judged, now)
+    model = champion.recalibrated(renewed.calibration.calibrator, about)
     digest = write_bundle(
         model,
         workspace.bundles,
@@ -104,8 +109,8 @@ def recalibrate(
     )
     workspace.registry.add(digest, summary(dict(model.about)))
     catalogue(workspace, digest, model, judged, "recalibrate", warn)
-    carry_out(workspace, digest, verdict, champion.digest, now=now, by=by, on_warning=warn)
-    return Recalibrated(digest, verdict, calibration)
+    carry_out(workspace, digest, renewed.verdict, champion.digest, now=now, by=by, on_warning=warn)
+    return Recalibrated(digest, renewed.verdict, renewed.calibration)
 
 
 def _outcomes(workspace: Workspace, champion: PropensityModel) -> tuple[Dataset, Unseen, Rows]:
@@ -136,32 +141,6 @@ def _outcomes(workspace: Workspace, champion: PropensityModel) -> tuple[Dataset,
             hint=f"Wait for {LEAST_WINS - min(wins, losses)} more; the champion stays as it is.",
         )
     return matured, unseen, new
-
-
-def _verdict(
-    now: Calibrator,
-    calibration: CalibrationFit,
-    raw: Floats,
-    unseen: Unseen,
-    new: Rows,
-    seed: int,
-) -> Verdict:
-    """New calibration against the champion's, on rows new to both: the champion has seen the others."""
-    rows, weight = unseen.dataset, unseen.weight
-    expected = out_of_fold(raw, rows.y, rows.lead, weight, seed, now)
-    verdict = compare(
-        expected[new],
-        now.apply(raw[new]),
-        rows.y[new],
-        rows.lead[new],
-        seed,
-        weight[new],
-        same_order=True,
-    )
-    if calibration.calibrator == now:
-        unchanged = f"undecided: there is nothing to change. {calibration.reason}"
-        return Verdict("undecided", unchanged, verdict.evidence)
-    return verdict
 
 
 def _judged(
@@ -225,17 +204,16 @@ def _about(
     champion: PropensityModel,
     matured: Dataset,
     unseen: Unseen,
-    forward: Forward,
+    renewed: Renewed,
     judged: Judged,
-    calibration: CalibrationFit,
     now: int,
 ) -> dict[str, Any]:
     """What is said of the champion, but for its calibration and the figures, which are new."""
-    as_of = unseen.dataset.as_of
+    as_of, calibration = unseen.dataset.as_of, renewed.calibration
     before = champion.about
     return {
         **before,
-        "judged": {**judged.to_json(), "cohorts": _cohorts(unseen, forward)},
+        "judged": {**judged.to_json(), "cohorts": _cohorts(unseen, renewed.forward)},
         "judged_when_trained": before.get("judged_when_trained", before["judged"]),
         "learned_from": {
             "booster": _learned_from(matured, champion),
@@ -250,6 +228,7 @@ def _about(
             "through": iso(int(as_of.max())),
             "through_instant": int(as_of.max()),
             "as_trained": as_trained(champion).to_json(),
+            "memory": renewed.memory,
         },
         "warnings": warnings_of(champion.definition, judged),
     }

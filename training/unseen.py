@@ -129,9 +129,12 @@ def standing_for(dataset: Dataset, bounds: Sequence[Bounds]) -> Floats:
     return stands
 
 
-def horizon_of(model: PropensityModel) -> int:
+def wait_of(model: PropensityModel) -> int:
     """After how long an outcome is known, in microseconds; 0 where the promise has no horizon."""
-    return days(model.horizon_days) if model.horizon_days is not None else 0
+    definition = model.definition
+    if definition.horizon_days is None:
+        return 0
+    return days(definition.horizon_days) + days(definition.reporting_lag_days)
 
 
 def calibrated_through(model: PropensityModel) -> int:

@@ -23,9 +23,9 @@ from features.store.migrate import upgrade
 from models.workspace import Workspace
 from training.config import TrainConfig
 from training.dataset import Dataset, build_dataset
+from training.forward import out_of_fold
 from training.intervals import clustered_error
 from training.learn import learn
-from training.recalibrate import out_of_fold
 from training.run import newest_cutoff, plan
 from training.simulate import Truth, simulate
 from training.splits import Piece

@@ -27,8 +27,9 @@ from models.calibrators import Calibrator, Identity, Offset, calibrator_from_jso
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.fitters import fit_offset
+from training.forward import LEAST_WINS, out_of_fold
 from training.metrics import observed_over_expected
-from training.recalibrate import LEAST_WINS, out_of_fold, recalibrate
+from training.recalibrate import recalibrate
 from training.splits import Bounds, pieces
 from training.unseen import matured_rows, unseen_rows
 
