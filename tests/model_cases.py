@@ -16,20 +16,23 @@ from features.facts import Queries
 from features.gather import FactsBuilder
 from features.pipeline import compute_features
 from features.store.history import iter_open
-from models.calibrators import Beta, Identity, Isotonic, Offset, Platt
+from models.calibrators import Adjusted, Beta, Identity, Isotonic, Offset, Platt, VennAbers
 from training.config import TrainConfig
 from training.dataset import Dataset
 from training.learn import learn
 from training.splits import grouped_lesson
 
 CONFIG = TrainConfig()
+ISOTONIC = Isotonic((-3.0, -2.0, 0.0), (0.02, 0.1, 0.6))
 CALIBRATORS = {
     "identity": Identity(),
     "offset": Offset(-0.4),
     "platt": Platt(0.7, -0.3),
     "flat platt": Platt(0.0, -2.0),
     "beta": Beta(0.8, 1.4, 0.2),
-    "isotonic": Isotonic((-3.0, -2.0, 0.0), (0.02, 0.1, 0.6)),
+    "isotonic": ISOTONIC,
+    "adjusted": Adjusted(ISOTONIC, 0.8, -0.3),
+    "venn_abers": VennAbers((-3.0, -1.0, 0.0), (0.0, 0.1, 0.4), (0.1, 0.3, 0.9)),
 }
 
 

@@ -60,7 +60,7 @@ def evaluate(
     """
     model = workspace.registry.load(name)
     progress("reading facts and outcomes")
-    evidence = evidence_today(workspace, model)
+    evidence = evidence_today(workspace, model, seed)
     progress("comparing with the other model")
     against = None if evidence is None else other_model(workspace, model, seed)
     progress("taking the outcomes apart")

@@ -1,7 +1,8 @@
 """Which rows can speak about a model, and what did it say of them?
 
 Rule: only rows that the scorer of the row has not learned from. A trained model is shown by the rows
-that judged it; later by all matured rows it has not seen, as they are known then.
+that judged it; later by all matured rows it has not seen, as they are known then. A recalibrated one
+that has seen them all is shown by what its like would have said on the way, forward in time.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from features.errors import NotEnoughEvidenceError
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.dataset import Dataset
+from training.forward import LEAST_WINS, Forward, said_following, said_forward
 from training.judge import Judged
 from training.splits import Split
-from training.unseen import unseen_rows
+from training.unseen import Unseen, as_trained, newer, rows_after_boosters, wait_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -62,17 +64,59 @@ def evidence_of_training(matured: Dataset, splits: Sequence[Split], judged: Judg
     )
 
 
-def evidence_today(workspace: Workspace, model: PropensityModel) -> Evidence | None:
+def evidence_on_the_way(unseen: Unseen, raw: Floats, forward: Forward) -> Evidence:
+    """What calibrations made on the way said of the rows that came after each of them."""
+    here = np.flatnonzero(forward.step >= 0)
+    rows = unseen.take(here)
+    how = how_forward(forward) if len(here) else NOT_YET
+    return Evidence(rows.dataset, raw[here], forward.said[here], rows.weight, None, how)
+
+
+def evidence_today(workspace: Workspace, model: PropensityModel, seed: int = 0) -> Evidence | None:
     """All matured rows the model has not learned from, as known today; None without any."""
     try:
-        unseen = unseen_rows(workspace, model)
+        after = rows_after_boosters(workspace, model)
     except NotEnoughEvidenceError:
         return None
-    if unseen is None:
+    if after is None:
         return None
+    unseen = newer(after, model)
+    if unseen is None:
+        found = _on_the_way(after, model, seed)
+        return found if len(found) else None
     rows = unseen.dataset
     scores = model.score(rows.frame)
     how = f"Matured rows it has not learned from, from {iso(int(rows.as_of.min()))} on:"
     if model.definition.time != "dated":
         how = "Matured rows it has not learned from:"
     return Evidence(rows, scores.raw, scores.probability, unseen.weight, None, how)
+
+
+def _on_the_way(after: Unseen, model: PropensityModel, seed: int) -> Evidence:
+    """A recalibrated model has seen them all: its like, each made of what was known before."""
+    raw, start, wait = model.raw(after.dataset.frame), as_trained(model), wait_of(model)
+    forward = said_forward(raw, after, start, wait, seed)
+    if model.about["calibration"].get("memory") and forward.waited:
+        forward = said_following(raw, after, start, wait, forward)
+    return evidence_on_the_way(after, raw, forward)
+
+
+NOT_YET = (
+    f"The calibration has not been judged forward in time: there are no {LEAST_WINS} won and "
+    f"{LEAST_WINS} other leads to fit an earlier one to, with later outcomes to judge it."
+)
+
+
+def how_forward(forward: Forward) -> str:
+    """In a sentence, which rows a walk through time has spoken of, and with what."""
+    fitted = (
+        "whose outcomes were known at the row's instant"
+        if forward.waited
+        else "fitted on earlier cohorts of other leads, without waiting until all outcomes were known"
+    )
+    return (
+        f"Judged forward in time as a recalibrated model: every row from {iso(int(forward.began[0]))} "
+        f"on is said by the newest of {len(forward.began)} calibrations of this booster {fitted}. The "
+        f"calibration that ships is the next of them; it is fitted on all of these outcomes, so nothing "
+        f"is left to judge it:"
+    )

@@ -17,6 +17,9 @@ from training.splits import Bounds, Split
 
 Floats = NDArray[np.float64]
 
+FEW_OUTCOMES = 100
+"""Won leads, or others, below which figures are warned of as few."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -138,6 +141,9 @@ def warnings_of_figures(figures: Evaluation, *, dated: bool = True) -> list[str]
             f"{ratio.estimate:.2f} times as many won as it said ({ratio.lower:.2f} to "
             f"{ratio.upper:.2f}): {cure}"
         )
-    if min(figures.wins, figures.n - figures.wins) < 100:
-        found.append(f"Few outcomes: {figures.wins} won of {figures.n} judged rows.")
+    # Rows of one lead repeat each other: leads are counted, as many won as among the rows.
+    if min(figures.wins, figures.n - figures.wins) * figures.leads < FEW_OUTCOMES * figures.n:
+        found.append(
+            f"Few outcomes: {figures.wins} won of {figures.n} judged rows of {figures.leads} leads."
+        )
     return found

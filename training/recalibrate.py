@@ -25,6 +25,7 @@ from models.workspace import Workspace
 from training.about import summary, warnings_of
 from training.calibrate import CalibrationFit
 from training.dataset import Dataset
+from training.evidence import NOT_YET, Evidence, evidence_on_the_way
 from training.forward import LEAST_WINS, Forward, enough
 from training.intervals import plain
 from training.judge import Judged, warnings_of_figures
@@ -95,7 +96,8 @@ def recalibrate(
         instant=now,
         seed=seed,
     )
-    judged = _judged(champion, unseen, raw, renewed.forward, seed)
+    evidence = evidence_on_the_way(unseen, raw, renewed.forward)
+    judged = _judged(champion, evidence, renewed.forward, seed)
     about = _about(champion, matured, unseen, renewed, judged, now)
     model = champion.recalibrated(renewed.calibration.calibrator, about)
     digest = write_bundle(
@@ -108,7 +110,7 @@ def recalibrate(
         parent=champion.digest,
     )
     workspace.registry.add(digest, summary(dict(model.about)))
-    catalogue(workspace, digest, model, judged, "recalibrate", warn)
+    catalogue(workspace, digest, model, judged, "recalibrate", warn, _shown(evidence, judged))
     carry_out(workspace, digest, renewed.verdict, champion.digest, now=now, by=by, on_warning=warn)
     return Recalibrated(digest, renewed.verdict, renewed.calibration)
 
@@ -143,44 +145,28 @@ def _outcomes(workspace: Workspace, champion: PropensityModel) -> tuple[Dataset,
     return matured, unseen, new
 
 
-def _judged(
-    champion: PropensityModel, unseen: Unseen, raw: Floats, forward: Forward, seed: int
-) -> Judged:
+def _judged(champion: PropensityModel, evidence: Evidence, forward: Forward, seed: int) -> Judged:
     """Figures forward in time, of the calibrations made on the way; none where none could be made."""
-    here, bounds = np.flatnonzero(forward.step >= 0), bounds_of(champion)
-    rows, said = unseen.take(here), forward.said[here]
-    known = rows.dataset
+    bounds, said = bounds_of(champion), evidence.probability
+    known = evidence.rows
     if len(np.unique(known.y)) < 2:
-        return Judged(_NOT_YET, bounds, None, raw[here], said, known.y, (_NOT_YET,))
+        return Judged(NOT_YET, bounds, None, evidence.raw, said, known.y, (NOT_YET,))
     figures = evaluate_predictions(
-        raw[here], said, known.y, known.lead, weights=rows.weight, seed=seed
+        evidence.raw, said, known.y, known.lead, weights=evidence.weight, seed=seed
     )
     warnings = warnings_of_figures(figures) + ([] if forward.waited else [_AT_ONCE])
-    return Judged(_how(forward), bounds, figures, raw[here], said, known.y, tuple(warnings))
+    return Judged(evidence.how, bounds, figures, evidence.raw, said, known.y, tuple(warnings))
 
 
-_NOT_YET = (
-    f"The calibration has not been judged forward in time: there are no {LEAST_WINS} won and "
-    f"{LEAST_WINS} other leads to fit an earlier one to, with later outcomes to judge it."
-)
 _AT_ONCE = (
     "The calibration's own figures leave out what moves while outcomes are waited for, because too few "
     "outcomes are as much older than others. How good it was as trained has it in."
 )
 
 
-def _how(forward: Forward) -> str:
-    fitted = (
-        "whose outcomes were known at the row's instant"
-        if forward.waited
-        else "fitted on earlier cohorts of other leads, without waiting until all outcomes were known"
-    )
-    return (
-        f"Judged forward in time as a recalibrated model: every row from {iso(int(forward.began[0]))} "
-        f"on is said by the newest of {len(forward.began)} calibrations of this booster {fitted}. The "
-        f"calibration that ships is the next of them; it is fitted on all of these outcomes, so nothing "
-        f"is left to judge it:"
-    )
+def _shown(evidence: Evidence, judged: Judged) -> Evidence | None:
+    """Rows for the page of pictures; none where there are no figures of them."""
+    return evidence if judged.figures is not None else None
 
 
 def _cohorts(unseen: Unseen, forward: Forward) -> list[dict[str, Any]]:

@@ -111,7 +111,8 @@ def test_no_discrimination_and_few_outcomes_are_warned_of(matured: Dataset, spli
     few = replace(split, judge=Piece.plain(split.judge.rows[:200]))
     wins = int(matured.y[few.judge.rows].sum())
     warnings = judge(matured, [few], [simulated().model], 0).warnings
-    assert f"Few outcomes: {wins} won of 200 judged rows." in warnings
+    leads = len(np.unique(matured.lead[few.judge.rows]))
+    assert f"Few outcomes: {wins} won of 200 judged rows of {leads} leads." in warnings
 
 
 def test_a_model_that_is_right_and_tells_leads_apart_is_warned_of_nothing() -> None:

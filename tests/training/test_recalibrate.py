@@ -26,6 +26,7 @@ from models.bundle import read_card, read_manifest, write_bundle
 from models.calibrators import Calibrator, Identity, Offset, calibrator_from_json
 from models.propensity import PropensityModel
 from models.workspace import Workspace
+from training.evaluate import evaluate
 from training.fitters import fit_offset
 from training.forward import LEAST_WINS, out_of_fold
 from training.metrics import observed_over_expected
@@ -128,8 +129,20 @@ def test_a_world_that_moved_is_followed_and_the_booster_stays(
     assert after.score(frame).probability.mean() > 1.3 * before.score(frame).probability.mean()
     _says_where_it_comes_from(workspace, done.digest, company.digest)
     _is_catalogued(workspace, done.digest)
+    _is_shown_by_what_was_said_on_the_way(workspace, done.digest)
     with pytest.raises(NotEnoughEvidenceError, match="0 won and 0 not won leads have matured"):
         recalibrate(workspace, now=END + 1, by="ines")
+
+
+def _is_shown_by_what_was_said_on_the_way(workspace: Workspace, digest: str) -> None:
+    """All outcomes were taken to fit it: none is left, and the page does not claim one."""
+    found = evaluate(workspace, digest)
+    assert found.evidence is not None
+    assert found.report.source == "evidence"
+    about = found.model.about["judged"]
+    assert found.report.how == about["how"]
+    for figure in ("n", "wins", "log_loss"):
+        assert found.report.figures[figure] == pytest.approx(about["figures"][figure])
 
 
 def _says_where_it_comes_from(workspace: Workspace, digest: str, parent: str) -> None:
