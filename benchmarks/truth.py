@@ -242,7 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             part = found[name]
             print(
                 f"{name}: said {part['mean_said']:.4f}, true {part['mean_true']:.4f}, "
-                f"error {part['error']:.5f}, debiased {part['debiased_error']:.5f}, over {part['rows']:,} rows",
+                f"error {part['error']:.5f}, debiased {part['debiased_error']:.5f}, "
+                f"over {part['rows']:,} rows",
                 file=sys.stderr,
             )
     print(json.dumps(found))
