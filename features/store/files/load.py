@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from features.definition import Definition
 from features.errors import DefinitionError, InputError, Problem
-from features.facts import Record
+from features.facts import LeadVersion, Record
 from features.sources import Source
 from features.store.engine import Store
 from features.store.files.cells import Columns, Mapped
@@ -31,6 +31,7 @@ from features.store.files.styles import Styles, styles_of
 from features.store.files.tables import BadRow, Row, Table
 from features.store.ingest import IngestReport, ingest
 from features.store.outcomes import Deal, record_deals
+from features.store.placing import follow_versions
 
 CHUNK_ROWS = 10_000
 
@@ -212,6 +213,8 @@ class _Loading:
             return
         with self._store.write() as connection:
             ingested = ingest(connection, [f for _, f in facts], self._definition, self._now)
+            versions = {fact.lead for _, fact in facts if isinstance(fact, LeadVersion)}
+            follow_versions(connection, versions)
             closed = record_deals(connection, [d for _, d in deals], self._definition, self._now)
         self._refused(ingested, facts)
         self._refused(closed, deals)
