@@ -27,7 +27,8 @@ class LeadIds:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] == "http" and scope["path"].startswith(BEFORE):
-            scope = {**scope, "path": routed(scope["path"], scope.get("raw_path") or b"")}
+            # In place: those around us read from the same scope which route was chosen.
+            scope["path"] = routed(scope["path"], scope.get("raw_path") or b"")
         await self._app(scope, receive, send)
 
 

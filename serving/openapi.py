@@ -24,7 +24,7 @@ from serving.contracts import (
 )
 from serving.errors import MEDIA_TYPE
 from serving.once import HEADER
-from serving.security import ACCESS, PUBLIC
+from serving.security import ACCESS, PUBLIC, SIGNED
 
 _BEYOND_ROUTES = (
     AnswerRow,
@@ -96,7 +96,7 @@ def _complete(operation: dict[str, Any], route: str) -> None:
         failures |= _ALWAYS
     if allowed is not PUBLIC and not route.startswith("GET "):
         operation.setdefault("parameters", []).append(_KEY)
-    if "/webhooks/" in route:
+    if route in SIGNED:
         failures[401] = "Not signed with a secret of this sender"
     if "requestBody" in operation:
         failures |= _WITH_BODY
