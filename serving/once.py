@@ -140,6 +140,7 @@ def begin(
         case Claim():
             return Once(service.store, found)
         case Answer():
+            service.metrics.replayed.inc()
             return _response(found, replayed=True)
         case Busy():
             raise InFlightError(

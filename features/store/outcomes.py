@@ -188,10 +188,10 @@ def load_outcomes(connection: Connection, lead_ids: Sequence[str], before: int) 
     return _columns(sorted(rows, key=lambda row: row[:4]))
 
 
-def last_revisions(connection: Connection, sources: Collection[str]) -> dict[tuple[str, str], Deal]:
-    """The deals of these sources as last said, by source and external id; void ones too."""
+def last_revisions(connection: Connection, source: str) -> dict[tuple[str, str], Deal]:
+    """The deals of a source as last said, by source and external id; void ones too."""
     query = select(deals, leads.c.external_id.label("of")).join(leads)
-    rows = connection.execute(query.where(deals.c.source.in_(sorted(sources))))
+    rows = connection.execute(query.where(deals.c.source == source))
     return {_key(deal): deal for deal in sorted(map(_deal, rows), key=_rank)}
 
 

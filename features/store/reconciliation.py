@@ -79,18 +79,16 @@ class Reconciliation:
         }
 
 
-def reconcile(
-    connection: Connection, export: Sequence[Deal], sources: Sequence[str]
-) -> Reconciliation:
+def reconcile(connection: Connection, export: Sequence[Deal], source: str) -> Reconciliation:
     """Compare; nothing is written.
 
     Args:
         connection: an open connection.
         export: all deals of the export; of one told twice, the last recorded counts.
-        sources: whose deals here the export should know.
+        source: whose deals here the export should know.
     """
     there = {key: deal for key, deal in _by_key(export).items() if deal.ending != "void"}
-    here = last_revisions(connection, sources)
+    here = last_revisions(connection, source)
     # A deal that was annulled here and is told again there was brought back to life.
     standing = {key: deal for key, deal in here.items() if deal.ending != "void"}
     both = [(here[key], deal) for key, deal in there.items() if key in here]
