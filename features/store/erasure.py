@@ -58,7 +58,9 @@ def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
     """
     alone(connection)
     key = connection.execute(select(leads.c.id).where(leads.c.external_id == lead_id)).scalar()
-    of_lead = or_(scores.c.lead_id == lead_id, scores.c.lead == key)
+    # Scores of leads that only requests described have no key, and each is another's.
+    of_lead = scores.c.lead_id == lead_id
+    of_lead = of_lead if key is None else or_(of_lead, scores.c.lead == key)
     known = key is not None or connection.execute(select(scores.c.id).where(of_lead)).first()
     if not known:
         if erased(connection, [lead_id]):
