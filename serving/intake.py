@@ -20,7 +20,7 @@ from features.facts import LeadVersion, said
 from features.store.engine import Connection
 from features.store.history import latest_version
 from features.store.ingest import IngestReport, ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal, record_deals, record_facts
 from features.store.placing import follow_versions
 from serving.contracts import (
     AnswerRow,
@@ -65,7 +65,7 @@ class Sort:
 LEADS = Sort("leads", LeadRow, _write_versions)
 ANSWERS = Sort("answers", AnswerRow)
 EVENTS = Sort("events", EventRow)
-STAGES = Sort("stages", StageRow)
+STAGES = Sort("stages", StageRow, record_facts)
 DEALS = Sort("deals", DealRow, record_deals)
 
 

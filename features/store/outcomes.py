@@ -36,7 +36,7 @@ from sqlalchemy import (
 from features.clock import Instants
 from features.definition import Definition
 from features.errors import ConflictError, Problem, shown
-from features.facts import StageChange
+from features.facts import Record, StageChange
 from features.quality import LONGEST_SOURCE, instant_problem, is_finite, shown_instant, text_problem
 from features.store.consent import ERASED, erased, in_step
 from features.store.ingest import (
@@ -142,17 +142,65 @@ def record_deals(
             insort(known, deal, key=_rank)
             fresh.append(_row(deal, keys))
     insert_ignoring(connection, deals, fresh)
-    worked = _worked(connection, {keys[lead] for lead in touched}, definition)
+    _write_courses(connection, {lead: keys[lead] for lead in touched}, revisions, definition, now)
+    return IngestReport(added=len(fresh), unchanged=len(good) - len(fresh), problems=problems)
+
+
+def record_facts(
+    connection: Connection, records: Sequence[Record], definition: Definition, now: int
+) -> IngestReport:
+    """Write facts as `ingest` does, and what they change in how deals close and reopen their leads.
+
+    Whether a lead was worked between two deals decides whether annulling the second reopens it, also
+    when that it was worked is told after the deals.
+    """
+    report = ingest(connection, records, definition, now)
+    moved = {
+        record.lead
+        for i, record in enumerate(records)
+        if isinstance(record, StageChange) and i not in report.problems
+    }
+    if report.added and moved:
+        _reconsider(connection, moved, definition, now)
+    return report
+
+
+def _reconsider(
+    connection: Connection, lead_ids: Collection[str], definition: Definition, now: int
+) -> None:
+    """Write the stage changes that the deals of these leads make anew."""
+    keys = lead_keys(connection, lead_ids)
+    closed: dict[str, int] = {}
+    for chunk in chunks(sorted(keys.values())):
+        query = select(leads.c.external_id).join(deals).where(deals.c.lead.in_(chunk)).distinct()
+        closed |= {row.external_id: keys[row.external_id] for row in connection.execute(query)}
+    if closed:
+        _lock(connection, closed.values())
+        revisions = _revisions(connection, _deals_of(connection, closed.values()))
+        _write_courses(connection, closed, revisions, definition, now)
+
+
+def _write_courses(
+    connection: Connection,
+    of: Mapping[str, int],
+    revisions: Mapping[tuple[str, str], Sequence[Deal]],
+    definition: Definition,
+    now: int,
+) -> None:
+    """Write how these leads close and reopen, and delete what was written of it and no longer holds.
+
+    Raises:
+        ConflictError: somebody else has written a stage change under an id of ours.
+    """
+    worked = _worked(connection, of.values(), definition)
     closings = _closings(revisions.values(), worked)
-    changes = [change for lead in sorted(touched) for change in closings(lead)]
-    _forget_others(connection, changes, {keys[lead] for lead in touched})
-    report = ingest(connection, changes, definition, now)
-    if report.problems:
+    changes = [change for lead in sorted(of) for change in closings(lead)]
+    _forget_others(connection, changes, of.values())
+    if ingest(connection, changes, definition, now).problems:
         raise ConflictError(
             "a stage change that a deal of these writes is there already with other content",
             hint="External ids that begin with `deal:` are ours; send the stage under another one.",
         )
-    return IngestReport(added=len(fresh), unchanged=len(good) - len(fresh), problems=problems)
 
 
 def load_outcomes(connection: Connection, lead_ids: Sequence[str], before: int) -> Deals:

@@ -29,8 +29,8 @@ from features.store.files.rejects import Rejects
 from features.store.files.report import FileReport, LoadReport
 from features.store.files.styles import Styles, styles_of
 from features.store.files.tables import BadRow, Row, Table
-from features.store.ingest import IngestReport, ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.ingest import IngestReport
+from features.store.outcomes import Deal, record_deals, record_facts
 from features.store.placing import follow_versions
 
 CHUNK_ROWS = 10_000
@@ -212,7 +212,7 @@ class _Loading:
         if not facts and not deals:
             return
         with self._store.write() as connection:
-            ingested = ingest(connection, [f for _, f in facts], self._definition, self._now)
+            ingested = record_facts(connection, [f for _, f in facts], self._definition, self._now)
             versions = {fact.lead for _, fact in facts if isinstance(fact, LeadVersion)}
             follow_versions(connection, versions)
             closed = record_deals(connection, [d for _, d in deals], self._definition, self._now)
