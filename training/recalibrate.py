@@ -27,11 +27,12 @@ from training.about import summary, warnings_of
 from training.calibrate import CalibrationFit, fit_calibrator
 from training.dataset import Dataset
 from training.forward import LEAST_WINS, Forward, enough, out_of_fold, said_forward
+from training.golden import golden_rows
 from training.intervals import plain
 from training.judge import Judged, warnings_of_figures
 from training.metrics import evaluate_predictions, observed_over_expected
 from training.promote import carry_out
-from training.run import GOLDEN_ROWS, catalogue
+from training.run import catalogue
 from training.splits import pieces
 from training.unseen import (
     Unseen,
@@ -98,7 +99,7 @@ def recalibrate(
         workspace.bundles,
         created_at=now,
         origin="recalibrate",
-        golden=rows.frame.take(np.arange(min(GOLDEN_ROWS, len(rows)))),
+        golden=golden_rows(rows.frame),
         card=model_card(model.about),
         parent=champion.digest,
     )
