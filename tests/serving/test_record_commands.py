@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from features.clock import SECOND
 from features.errors import InputError, NotFoundError
 from features.store.audit import log
+from features.store.consent import ERASED
 from features.store.engine import Store
 from features.store.files.load import load
 from features.store.ingest import set_do_not_score
@@ -90,7 +91,10 @@ def test_an_erased_person_is_in_no_file_of_the_installation_and_is_not_imported_
     again = said(run("import", "--json"))
     counts = {one["file"]: (one["added"], one["rejected"]) for one in again["files"]}
     assert counts["leads.csv"] == (0, 1)
-    assert "erased" in (home / "rejects" / "leads.csv.rejects.csv").read_text(encoding="utf-8-sig")
+    causes = [cause["message"] for one in again["files"] for cause in one["problem_counts"]]
+    assert set(causes) == {ERASED}
+    # Refused rows go into files of rejects, but not those of an erased person.
+    assert not list((home / "rejects").glob("leads*"))
     assert "nothing was left" in run("erase", "A-1", "--yes", "--no-vacuum").stdout
     with pytest.raises(NotFoundError):
         run("erase", "nobody", "--yes")

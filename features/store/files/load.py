@@ -17,6 +17,7 @@ from features.definition import Definition
 from features.errors import DefinitionError, InputError, Problem
 from features.facts import LeadVersion, Record
 from features.sources import Source
+from features.store.consent import ERASED
 from features.store.engine import Store
 from features.store.files.cells import Columns, Mapped
 from features.store.files.checks import column_problems, mapping_problems, typed_columns
@@ -240,6 +241,8 @@ class _Loading:
         if problems:
             report.rejected += 1
             report.note(problems)
+            if any(problem.message == ERASED for problem in problems):
+                return  # or the row of rejects would bring the person back to our disk
             own = (
                 one.row.cells[: len(self._table.columns)]
                 if isinstance(one, Mapped)
