@@ -2,7 +2,7 @@
 
 Facts, deals, the place in the queue and kept answers are deleted. What is left of a score is that some
 lead got it: no id, no inputs, no reasons, the figures too coarse and the times too long to find the
-person by (docs/decisions/0026). All of it is one transaction; what lies outside the database
+person by (docs/decisions/0025). All of it is one transaction; what lies outside the database
 (`forget_in_files`, `compact`) is done after it and can be done again.
 """
 
