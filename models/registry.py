@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ConflictError, NoModelError, NotFoundError
-from features.store.engine import Store
+from features.store.audit import Entry, note
+from features.store.engine import Connection, Store
 from features.store.promotions import (
     BundleRecord,
     DecisionRecord,
@@ -112,6 +113,7 @@ class Registry:
                     hint="Decide again, against the champion there is now.",
                 )
             record_decision(connection, decision)
+            _note(connection, decision)
 
     def previous(self) -> str:
         """The champion before this one.
@@ -124,3 +126,14 @@ class Registry:
         if digest is None:
             raise NotFoundError("there is no earlier champion to roll back to")
         return digest
+
+
+def _note(connection: Connection, decision: DecisionRecord) -> None:
+    entry = Entry(
+        at=decision.decided_at,
+        actor=decision.decided_by,
+        action=f"model_{decision.decision}",
+        object=decision.bundle,
+        detail={"against": decision.against},
+    )
+    note(connection, entry)

@@ -22,7 +22,7 @@ from features.pipeline import build_catalog
 from models import workspace as places_module
 from serving import errors as served_errors
 from serving.metrics import Metrics
-from serving.security import ACCESS, EVERYBODY, PUBLIC
+from serving.security import ACCESS, EVERYBODY, PUBLIC, SIGNED
 from serving.settings import Settings
 
 _FENCED = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
@@ -132,7 +132,13 @@ def routes(_page: str) -> str:
     """Every route of the API and the roles that may call it."""
     api = {name: roles for name, roles in ACCESS.items() if "/v1/" in name or "/v2/" in name}
     api |= {name: ACCESS[name] for name in ("GET /metrics", "GET /openapi.json")}
-    return table(("route", "roles"), ((f"`{name}`", _roles(roles)) for name, roles in api.items()))
+    return table(
+        ("route", "roles"), ((f"`{name}`", _whose(name, roles)) for name, roles in api.items())
+    )
+
+
+def _whose(name: str, roles: frozenset[Any]) -> str:
+    return "whoever signs" if name in SIGNED else _roles(roles)
 
 
 def _roles(roles: frozenset[Any]) -> str:

@@ -199,6 +199,36 @@ class PutAnswer(BaseModel):
     warning: str | None = Field(None, description="Why there is no score.")
 
 
+class ErasedAnswer(BaseModel):
+    """What was erased: rows by table, and what else named the lead."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "lead_versions": 2,
+                    "answers": 3,
+                    "events": 14,
+                    "stages": 1,
+                    "deals": 1,
+                    "scores": 9,
+                    "replies": 1,
+                    "rejected_rows": 0,
+                }
+            ]
+        }
+    )
+
+    lead_versions: int
+    answers: int
+    events: int
+    stages: int
+    deals: int
+    scores: int = Field(description="Made anonymous: that somebody got such a score is left.")
+    replies: int = Field(description="Answers kept under an Idempotency-Key.")
+    rejected_rows: int = Field(description="Rows in files of rejected rows.")
+
+
 class PastScore(BaseModel):
     """One score of a lead as it was given."""
 

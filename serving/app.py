@@ -7,7 +7,7 @@ route is behind `let_in`, and a route without a row in `serving.security.ACCESS`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,21 +16,36 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from features.clock import SECOND
+from features.store.audit import note_definition
+from features.store.idempotency import prune
 from features.store.migrate import require_current
 from models.workspace import Workspace
 from serving import errors, openapi
+from serving.addresses import LeadIds
 from serving.deps import Clock, Service, wall_clock
 from serving.error_pages import error_page
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.middleware import Envelope
 from serving.queueing import QueueRefresher
-from serving.routes import health, ingest, insights, model, pages, queue, scores, sign_in
+from serving.routes import (
+    erasure,
+    health,
+    ingest,
+    insights,
+    model,
+    pages,
+    queue,
+    scores,
+    sign_in,
+    webhooks,
+)
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
 from serving.state import LiveModel, Repeating
 
 VERSION = "0.1.0"
+_HOUSEKEEPING_SECONDS = 600.0
 _STATIC = Path(__file__).parent / "static"
 
 DESCRIPTION = """\
@@ -77,9 +92,21 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         redirect_slashes=False,
     )
     errors.install(app)
+    app.add_middleware(LeadIds)
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(Envelope, metrics=metrics)
-    for part in (scores, insights, ingest, queue, model, health, sign_in, pages):
+    for part in (
+        scores,
+        insights,
+        ingest,
+        webhooks,
+        erasure,
+        queue,
+        model,
+        health,
+        sign_in,
+        pages,
+    ):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.state.error_page = error_page
@@ -113,10 +140,34 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
 def _threads(service: Service) -> list[Repeating]:
     """What goes on beside the requests."""
     seconds = service.settings.champion_poll_seconds
-    threads = [Repeating("champion", seconds, service.live.look)]
+    threads = [
+        Repeating("champion", seconds, _watch(service)),
+        Repeating("housekeeping", _HOUSEKEEPING_SECONDS, lambda: _prune(service)),
+    ]
     if service.settings.refresh_queue:
         threads.append(Repeating("queue", seconds, lambda: _refresh(service)))
     return threads
+
+
+def _watch(service: Service) -> Callable[[], None]:
+    """Sees what scores now, and notes in the audit log when another definition is in force."""
+    noted: str | None = None
+
+    def look() -> None:
+        nonlocal noted
+        service.live.look()
+        agreed = service.live.agreed.hash
+        if agreed != noted:
+            with service.store.write() as connection:
+                note_definition(connection, agreed, "service", service.clock())
+            noted = agreed
+
+    return look
+
+
+def _prune(service: Service) -> None:
+    with service.store.write() as connection:
+        prune(connection, service.clock())
 
 
 def _refresh(service: Service) -> None:

@@ -23,6 +23,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from serving.record_commands import audited
+
 if TYPE_CHECKING:
     from features.store.files.report import FileReport
     from models.workspace import Workspace
@@ -183,6 +185,7 @@ def keys_create(
 
     with _workspace().store.write() as connection:
         key = create_key(connection, name, role.value, _now())
+        audited(connection, "key_created", name, role=role.value)
     words = f"{key}\n[dim]the key of {escape(name)} ({role.value}); it is not shown again[/]"
     _tell({"name": name, "role": role.value, "key": key}, words, as_json)
 
@@ -218,6 +221,7 @@ def keys_revoke(name: str, as_json: Json = False) -> None:
 
     with _workspace().store.write() as connection:
         revoke_key(connection, name, _now())
+        audited(connection, "key_revoked", name)
     _tell({"revoked": name}, f"the key of {escape(name)} is revoked", as_json)
 
 
@@ -243,6 +247,7 @@ def users_set(
     owns = owner or (name if role is RoleName.rep else None)
     with _workspace().store.write() as connection:
         set_user(connection, name, role.value, password, owns, _now())
+        audited(connection, "user_set", name, role=role.value, owner=owns)
     words = f"{escape(name)} ({role.value}) may sign in"
     _tell({"name": name, "role": role.value, "owner": owns}, words, as_json)
 
@@ -278,6 +283,8 @@ def score(
             lead_column=lead_column,
             progress=show,
         )
+    with workspace.store.write() as connection:
+        audited(connection, "scores_exported", scorer.model.digest, rows=done.rows)
     content = {
         "output": str(path),
         "rows": done.rows,

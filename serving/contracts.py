@@ -198,6 +198,16 @@ class LeadRequest(_Part):
     external_id: Text | None = Field(None, description="The version's id at the source.")
 
 
+class LeadRow(LeadRequest):
+    """A lead as it stands, among others."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"lead": EXAMPLE_LEAD, "owner": "Anna", "attributes": {}}]}
+    )
+
+    lead: Text = Field(description="The lead's id in your system.")
+
+
 class DoNotScoreRequest(_Part):
     """Whether the person objects to being scored."""
 
@@ -345,3 +355,37 @@ def read_part(kind: type[P], given: object, where: str) -> P:
     except ValidationError as error:
         problems = validation_problems(error.errors(include_input=False, include_url=False), where)
         raise InputError(f"{where} breaks the rules", problems=problems) from error
+
+
+Happening = Literal["leads", "answers", "events", "stages", "deals"]
+
+
+class WebhookMessage(_Part):
+    """A signed message: rows of one sort, as the bulk addresses take them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "deals",
+                    "timestamp": "2026-05-01T09:30:00Z",
+                    "data": [
+                        {
+                            "lead": EXAMPLE_LEAD,
+                            "ending": "won",
+                            "occurred_at": "2026-04-30T16:20:00Z",
+                            "external_id": "deal-8",
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    type: Happening = Field(description="What the rows are.")
+    timestamp: Moment | None = Field(None, description="When it was sent; not looked at.")
+    data: Annotated[
+        list[Any],
+        BeforeValidator(lambda given: given if isinstance(given, list) else [given]),
+        Field(min_length=1, description="One row or several; their source is the sender."),
+    ]

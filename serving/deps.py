@@ -18,6 +18,7 @@ from features.store.access import Caller
 from features.store.engine import Connection, Store
 from models.workspace import Workspace
 from serving.metrics import Metrics
+from serving.once import Once, once_of
 from serving.queueing import QueueRefresher
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
@@ -101,3 +102,4 @@ NowDep = Annotated[int, Depends(_now)]
 Conn = Annotated[Connection, Depends(_connection)]
 CallerDep = Annotated[Caller, Depends(_caller)]
 RequestIdDep = Annotated[str, Depends(_request_id)]
+OnceDep = Annotated[Once, Depends(once_of)]

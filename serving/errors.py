@@ -42,9 +42,12 @@ _TITLES = {
     "too-large": "The body is too large",
     "too-slow": "The body came too slowly",
     "not-ready": "The service is not ready",
+    "in-flight": "The same request is being carried out",
+    "key-reused": "The key was used for another request",
+    "unsigned": "The message is not signed as it should be",
     "internal": "Something went wrong here",
 }
-_RETRY_SECONDS = {"no-model": 5, "store": 1, "not-ready": 5}
+_RETRY_SECONDS = {"no-model": 5, "store": 1, "not-ready": 5, "in-flight": 1}
 _API = ("/v1/", "/v2/", "/health", "/metrics", "/openapi.json")
 
 
@@ -60,6 +63,27 @@ class TooLargeError(PropensityError):
 
     status = 413
     code = "too-large"
+
+
+class InFlightError(PropensityError):
+    """The same request, under the same key, is being carried out."""
+
+    status = 409
+    code = "in-flight"
+
+
+class KeyReusedError(PropensityError):
+    """A key that names one request was sent with another."""
+
+    status = 422
+    code = "key-reused"
+
+
+class UnsignedError(PropensityError):
+    """A message without a signature that is good now."""
+
+    status = 401
+    code = "unsigned"
 
 
 class NotReadyError(PropensityError):

@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import MalformedError, Report, TooLargeError, as_response
+from serving.once import answered_once
 from serving.security import let_in
 from serving.settings import Settings
 
@@ -167,11 +168,11 @@ class JsonRoute(APIRoute):
 
         async def handler(request: Request) -> Response:
             as_json = _JsonRequest(request.scope, request.receive)
-            await let_in(as_json)
+            caller = await let_in(as_json)
             if self.body_field is not None:
                 # Read here, where what is wrong with a body is not taken for something else.
                 await as_json.json()
-            return await answer(as_json)
+            return await answered_once(as_json, caller, answer)
 
         return handler
 

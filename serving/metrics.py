@@ -76,6 +76,21 @@ class Metrics:
             ("of",),
             registry=self.registry,
         )
+        self.replayed = Counter(
+            "propensity_requests_replayed_total",
+            "Requests answered by what was answered before under their key.",
+            registry=self.registry,
+        )
+        self._caught_up = Gauge(
+            "propensity_outcomes_found_by_reconciliation_total",
+            "Outcomes that were missed and found by `propensity reconcile`, ever.",
+            registry=self.registry,
+        )
+        self._reconciled = Gauge(
+            "propensity_reconciled_timestamp_seconds",
+            "When outcomes were last compared with an export; 0: never.",
+            registry=self.registry,
+        )
         self.refreshed = Gauge(
             "propensity_queue_refreshed_timestamp_seconds",
             "When the queue was last scored as a whole by this process.",
@@ -96,6 +111,11 @@ class Metrics:
         """Count what became of facts that were sent."""
         for fate, n in (("added", added), ("unchanged", unchanged), ("rejected", rejected)):
             self.facts.labels(sort, fate).inc(n)
+
+    def note_reconciliations(self, found: int, ran_at: int | None) -> None:
+        """How many outcomes only a comparison found, ever, and when the last one ran."""
+        self._caught_up.set(found)
+        self._reconciled.set((ran_at or 0) / SECOND)
 
     def exposition(self, state: LiveState) -> bytes:
         """Everything in Prometheus' text format."""

@@ -13,17 +13,42 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from serving.answers import Problem
-from serving.contracts import AnswerRow, DealRow, EventRow, ScoreRequest, StageRow
+from serving.contracts import (
+    AnswerRow,
+    DealRow,
+    EventRow,
+    LeadRow,
+    ScoreRequest,
+    StageRow,
+    WebhookMessage,
+)
 from serving.errors import MEDIA_TYPE
-from serving.security import ACCESS, PUBLIC
+from serving.once import HEADER
+from serving.security import ACCESS, PUBLIC, SIGNED
 
-_BEYOND_ROUTES = (AnswerRow, DealRow, EventRow, Problem, ScoreRequest, StageRow)
+_BEYOND_ROUTES = (
+    AnswerRow,
+    DealRow,
+    EventRow,
+    LeadRow,
+    Problem,
+    ScoreRequest,
+    StageRow,
+    WebhookMessage,
+)
 
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `pk_…`."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 _ALWAYS = {401: "No key, or one that is not known", 403: "The role may not do this"}
+_KEY = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "The request's own key: sent again, it is answered again and not carried out.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x20-\x7e]+$"},
+}
 _WITH_BODY = {
     400: "The body cannot be read",
     408: "The body came too slowly",
@@ -69,6 +94,10 @@ def _complete(operation: dict[str, Any], route: str) -> None:
         operation["security"] = [{name: []} for name in _SECURITY]
         operation["x-roles"] = sorted(allowed)
         failures |= _ALWAYS
+    if allowed is not PUBLIC and not route.startswith("GET "):
+        operation.setdefault("parameters", []).append(_KEY)
+    if route in SIGNED:
+        failures[401] = "Not signed with a secret of this sender"
     if "requestBody" in operation:
         failures |= _WITH_BODY
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}

@@ -39,7 +39,10 @@ from serving.lead_score import (
 )
 from serving.standing import Standing, standings
 
+MUST_NOT_BE_SCORED = "this lead must not be scored: the person objected to it"
+
 __all__ = [
+    "MUST_NOT_BE_SCORED",
     "TOP",
     "Ask",
     "LeadScore",
@@ -165,7 +168,7 @@ def keep(
     scores: Sequence[LeadScore],
     occasion: Occasion,
     known: Mapping[str, Profile],
-) -> list[LeadScore]:
+) -> list[Result]:
     """Write scores into the ledger; those of stored leads at the present also into the queue.
 
     Args:
@@ -175,12 +178,16 @@ def keep(
         known: the stored leads among them, by id.
 
     Returns:
-        The scores with their numbers in the ledger.
+        The scores with their numbers in the ledger; in the place of one whose person objected or was
+        erased meanwhile, that it must not be given.
     """
     entries = [ledger_entry(score, occasion) for score in scores]
     shown = [queue_entry(score, occasion, known.get(score.lead)) for score in scores]
     ids = record_scores(connection, entries, shown)
-    return [replace(score, score_id=id_) for score, id_ in zip(scores, ids, strict=True)]
+    return [
+        ConflictError(MUST_NOT_BE_SCORED) if id_ is None else replace(score, score_id=id_)
+        for score, id_ in zip(scores, ids, strict=True)
+    ]
 
 
 def _kept(
@@ -188,7 +195,7 @@ def _kept(
     results: Sequence[Result | None],
     occasion: Occasion,
     known: Mapping[str, Profile],
-) -> list[LeadScore]:
+) -> list[Result]:
     """The scores among the results, written in one transaction; none is opened for nothing."""
     scores = [result for result in results if isinstance(result, LeadScore)]
     if not scores:
@@ -234,7 +241,7 @@ def _given_facts(definition: Definition, rows: Sequence[tuple[int, Ask]]) -> Fac
 def _refusal(ask: Ask, known: Mapping[str, Profile]) -> PropensityError | None:
     profile = known.get(ask.lead)
     if profile is not None and profile.do_not_score:
-        return ConflictError("this lead must not be scored: the person objected to it")
+        return ConflictError(MUST_NOT_BE_SCORED)
     if profile is None and ask.records is None:
         return NotFoundError(
             "there is no such lead",

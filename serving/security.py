@@ -37,6 +37,7 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "POST /v1/scores/batch": DESKS,
     "GET /v1/leads/{lead}": EVERYBODY,
     "PUT /v1/leads/{lead}": MACHINES,
+    "DELETE /v1/leads/{lead}": frozenset({"admin"}),
     "PUT /v1/leads/{lead}/do-not-score": MACHINES,
     "GET /v1/leads/{lead}/score": EVERYBODY,
     "GET /v1/leads/{lead}/scores": EVERYBODY,
@@ -46,6 +47,7 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "POST /v1/events": MACHINES,
     "POST /v1/stages": MACHINES,
     "POST /v1/deals": DESKS,
+    "POST /v1/webhooks/{source}": PUBLIC,  # but see SIGNED
     "GET /v1/queue": EVERYBODY,
     "GET /v1/model": EVERYBODY,
     "GET /v1/model/card": EVERYBODY,
@@ -67,6 +69,9 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "GET /leads/{lead:path}": PEOPLE,
     "GET /model": PEOPLE,
 }
+
+SIGNED: Final = frozenset({"POST /v1/webhooks/{source}"})
+"""Routes that let in no role, but every message signed with a secret of its sender."""
 
 
 class KeyRing:

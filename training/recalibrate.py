@@ -27,12 +27,13 @@ from training.calibrate import CalibrationFit
 from training.dataset import Dataset
 from training.evidence import NOT_YET, Evidence, evidence_on_the_way
 from training.forward import LEAST_WINS, Forward, enough
+from training.golden import golden_rows
 from training.intervals import plain
 from training.judge import Judged, warnings_of_figures
 from training.metrics import evaluate_predictions, observed_over_expected
 from training.promote import carry_out
 from training.renew import Renewed, renew
-from training.run import GOLDEN_ROWS, catalogue
+from training.run import catalogue
 from training.splits import pieces
 from training.unseen import (
     Unseen,
@@ -105,7 +106,7 @@ def recalibrate(
         workspace.bundles,
         created_at=now,
         origin="recalibrate",
-        golden=rows.frame.take(np.arange(min(GOLDEN_ROWS, len(rows)))),
+        golden=golden_rows(rows.frame),
         card=model_card(model.about),
         parent=champion.digest,
     )

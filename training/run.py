@@ -33,6 +33,7 @@ from training.dataset import (
 )
 from training.day_zero import not_judged, nothing_known, plan, unknown_lead
 from training.evidence import Evidence, evidence_of_training
+from training.golden import golden_rows
 from training.judge import Judged, judge
 from training.leakage import refuse_leakage
 from training.learn import Learned, learn, learn_little
@@ -45,7 +46,6 @@ from training.report_page import report_page
 from training.splits import Lesson, Split, grouped_lesson, row_groups
 from training.timeliness import deal_warnings
 
-GOLDEN_ROWS = 20
 _AUDITED_ROWS = 10_000
 
 
@@ -207,7 +207,7 @@ def _register(
     watching: Watching,
 ) -> Trained:
     watching.step("writing the bundle")
-    golden = matured.frame.take(np.arange(min(GOLDEN_ROWS, len(matured))))
+    golden = golden_rows(matured.frame)
     if len(golden) == 0:
         golden = unknown_lead(learned.model.definition, now)
     model = replace(learned.model, about=about)

@@ -164,6 +164,8 @@ def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
             "journal_mode = WAL",
             "synchronous = FULL",
             "foreign_keys = ON",
+            # What is deleted is overwritten with zeros, or an erased person would stay in the file.
+            "secure_delete = ON",
             *pragmas,
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -28,7 +28,10 @@ from features.definition import Definition
 from features.errors import NotFoundError, Problem, shown
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, said
 from features.quality import record_problems, text_problem
+from features.store.consent import ERASED, alone, erased, in_step
 from features.store.tables import answers, events, lead_versions, leads, stages
+
+NO_SUCH_LEAD = "no such lead; send the lead first"
 
 _CHUNK = 5_000
 """Rows a statement may name at once: SQLite allows 32,766 parameters, three a row are used."""
@@ -66,12 +69,15 @@ def ingest(
         if (found := record_problems(record, definition, now, where=f"row {i + 1}"))
     }
     good = [(i, record) for i, record in enumerate(records) if i not in problems]
-    versions = [record for _, record in good if isinstance(record, LeadVersion)]
-    _add_leads(connection, {version.lead for version in versions})
+    in_step(connection)
     keys = lead_keys(connection, {record.lead for _, record in good})
+    strangers = {record.lead for _, record in good} - keys.keys()
+    gone = erased(connection, strangers)
+    described = {record.lead for _, record in good if isinstance(record, LeadVersion)}
+    keys |= _added_leads(connection, strangers & described - gone)
     for i, record in good:
         if record.lead not in keys:
-            problems[i] = [_unknown_lead(record, i)]
+            problems[i] = [_unknown_lead(record, i, record.lead in gone)]
     added = unchanged = 0
     for sort, table in _TABLES.items():
         chosen = [(i, r) for i, r in good if isinstance(r, sort) and i not in problems]
@@ -86,9 +92,12 @@ def ingest(
 def set_do_not_score(connection: Connection, lead_id: str, objected: bool) -> None:
     """Note that the person objects to being scored, or no longer does; it holds at once.
 
+    Scores that are being written are waited for; none is written after it.
+
     Raises:
         NotFoundError: there is no such lead.
     """
+    alone(connection)
     key = lead_keys(connection, [lead_id]).get(lead_id)
     if key is None:
         raise NotFoundError("there is no such lead", hint="Send it first with PUT /v1/leads/{id}.")
@@ -153,10 +162,10 @@ def insert_ignoring(connection: Connection, table: Table, rows: Sequence[Row]) -
     return connection.execute(statement, list(rows)).rowcount
 
 
-def _add_leads(connection: Connection, external_ids: Collection[str]) -> None:
-    there = lead_keys(connection, external_ids)
-    missing = [{"external_id": lead} for lead in sorted(external_ids) if lead not in there]
-    insert_ignoring(connection, leads, missing)
+def _added_leads(connection: Connection, external_ids: Collection[str]) -> dict[str, int]:
+    """Our keys of leads that were not there, by external id."""
+    insert_ignoring(connection, leads, [{"external_id": lead} for lead in sorted(external_ids)])
+    return lead_keys(connection, external_ids)
 
 
 def _write(
@@ -200,8 +209,9 @@ def _by_source(keys: Iterable[_Key]) -> dict[str, set[str]]:
     return sorted_out
 
 
-def _unknown_lead(record: Record, i: int) -> Problem:
-    return Problem(f"row {i + 1}", "lead", shown(record.lead), "no such lead; send the lead first")
+def _unknown_lead(record: Record, i: int, was_erased: bool) -> Problem:
+    message = ERASED if was_erased else NO_SUCH_LEAD
+    return Problem(f"row {i + 1}", "lead", shown(record.lead), message)
 
 
 def _differs(i: int, external_id: str) -> Problem:

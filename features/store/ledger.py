@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,8 @@ from sqlalchemy import (
     select,
 )
 
-from features.store.ingest import insert_ignoring, lead_keys
+from features.store.consent import erased, in_step
+from features.store.ingest import chunks, insert_ignoring, lead_keys
 from features.store.tables import BigId, Instant, leads, metadata
 
 scores = Table(
@@ -55,6 +57,7 @@ scores = Table(
     Column("request_id", String(64)),
     Index("ix_scores_lead", "lead", "as_of"),
     Index("ix_scores_scored_at", "scored_at"),
+    Index("ix_scores_lead_id", "lead_id"),
 )
 
 current = Table(
@@ -135,25 +138,45 @@ def record_scores(
     connection: Connection,
     entries: Sequence[ScoreEntry],
     shown: Sequence[QueueEntry | None],
-) -> list[int]:
+) -> list[int | None]:
     """Append scores; those with a queue entry also become their lead's current score.
 
+    Whether a lead may be scored is asked here once more, in the transaction that writes: who objected,
+    or was erased, since the score was computed is left out.
+
     Returns:
-        The scores' ids, in the order given.
+        The scores' ids, in the order given; None for those that were not written.
     """
-    if not entries:
-        return []
+    in_step(connection)
     keys = lead_keys(connection, {entry.lead for entry in entries})
-    rows = [_row(entry, keys.get(entry.lead)) for entry in entries]
+    refused = _refused(connection, {entry.lead for entry in entries}, keys)
+    written = [i for i, entry in enumerate(entries) if entry.lead not in refused]
+    if not written:
+        return [None] * len(entries)
+    rows = [_row(entries[i], keys.get(entries[i].lead)) for i in written]
     statement = scores.insert().returning(scores.c.id, sort_by_parameter_order=True)
-    ids = [int(row.id) for row in connection.execute(statement, rows)]
+    numbered = [int(row.id) for row in connection.execute(statement, rows)]
+    ids = dict(zip(written, numbered, strict=True))
     latest = {
-        keys[entry.lead]: (entry.as_of, _current(keys[entry.lead], score, entry, queue))
-        for entry, queue, score in zip(entries, shown, ids, strict=True)
-        if queue is not None and entry.lead in keys
+        keys[entry.lead]: (entry.as_of, _current(keys[entry.lead], ids[i], entry, queue))
+        for i, (entry, queue) in enumerate(zip(entries, shown, strict=True))
+        if i in ids and queue is not None and entry.lead in keys
     }
     _replace_current(connection, latest)
-    return ids
+    return [ids.get(i) for i in range(len(entries))]
+
+
+def _refused(
+    connection: Connection, lead_ids: AbstractSet[str], keys: Mapping[str, int]
+) -> set[str]:
+    """Those of the leads that object to being scored, or were erased."""
+    query = select(leads.c.external_id).where(leads.c.do_not_score)
+    objectors = {
+        row.external_id
+        for chunk in chunks(sorted(keys.values()))
+        for row in connection.execute(query.where(leads.c.id.in_(chunk)))
+    }
+    return objectors | erased(connection, lead_ids - keys.keys())
 
 
 def _replace_current(

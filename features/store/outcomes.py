@@ -13,7 +13,7 @@ import re
 from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
+    Row,
     String,
     Table,
     UniqueConstraint,
@@ -35,9 +36,11 @@ from sqlalchemy import (
 from features.clock import Instants
 from features.definition import Definition
 from features.errors import ConflictError, Problem, shown
-from features.facts import StageChange
+from features.facts import Record, StageChange
 from features.quality import LONGEST_SOURCE, instant_problem, is_finite, shown_instant, text_problem
+from features.store.consent import ERASED, erased, in_step
 from features.store.ingest import (
+    NO_SUCH_LEAD,
     IngestReport,
     chunks,
     content_key,
@@ -117,11 +120,13 @@ def record_deals(
         What was added and what was there already, and the problems by position in `given`; a deal
         with a problem is left out, the others are written.
     """
+    in_step(connection)
     keys = lead_keys(connection, {deal.lead for deal in given})
+    gone = erased(connection, {deal.lead for deal in given} - keys.keys())
     problems = {
-        i: found for i, deal in enumerate(given) if (found := _problems(deal, i, keys, now))
+        i: found for i, deal in enumerate(given) if (found := _problems(deal, i, keys, gone, now))
     }
-    good = [_named(deal) for i, deal in enumerate(given) if i not in problems]
+    good = [named(deal) for i, deal in enumerate(given) if i not in problems]
     _lock(connection, {keys[deal.lead] for deal in good})
     revisions = _revisions(connection, {_key(deal) for deal in good})
     touched = {deal.lead for deal in good} | {d.lead for known in revisions.values() for d in known}
@@ -137,17 +142,65 @@ def record_deals(
             insort(known, deal, key=_rank)
             fresh.append(_row(deal, keys))
     insert_ignoring(connection, deals, fresh)
-    worked = _worked(connection, {keys[lead] for lead in touched}, definition)
+    _write_courses(connection, {lead: keys[lead] for lead in touched}, revisions, definition, now)
+    return IngestReport(added=len(fresh), unchanged=len(good) - len(fresh), problems=problems)
+
+
+def record_facts(
+    connection: Connection, records: Sequence[Record], definition: Definition, now: int
+) -> IngestReport:
+    """Write facts as `ingest` does, and what they change in how deals close and reopen their leads.
+
+    Whether a lead was worked between two deals decides whether annulling the second reopens it, also
+    when that it was worked is told after the deals.
+    """
+    report = ingest(connection, records, definition, now)
+    moved = {
+        record.lead
+        for i, record in enumerate(records)
+        if isinstance(record, StageChange) and i not in report.problems
+    }
+    if report.added and moved:
+        _reconsider(connection, moved, definition, now)
+    return report
+
+
+def _reconsider(
+    connection: Connection, lead_ids: Collection[str], definition: Definition, now: int
+) -> None:
+    """Write the stage changes that the deals of these leads make anew."""
+    keys = lead_keys(connection, lead_ids)
+    closed: dict[str, int] = {}
+    for chunk in chunks(sorted(keys.values())):
+        query = select(leads.c.external_id).join(deals).where(deals.c.lead.in_(chunk)).distinct()
+        closed |= {row.external_id: keys[row.external_id] for row in connection.execute(query)}
+    if closed:
+        _lock(connection, closed.values())
+        revisions = _revisions(connection, _deals_of(connection, closed.values()))
+        _write_courses(connection, closed, revisions, definition, now)
+
+
+def _write_courses(
+    connection: Connection,
+    of: Mapping[str, int],
+    revisions: Mapping[tuple[str, str], Sequence[Deal]],
+    definition: Definition,
+    now: int,
+) -> None:
+    """Write how these leads close and reopen, and delete what was written of it and no longer holds.
+
+    Raises:
+        ConflictError: somebody else has written a stage change under an id of ours.
+    """
+    worked = _worked(connection, of.values(), definition)
     closings = _closings(revisions.values(), worked)
-    changes = [change for lead in sorted(touched) for change in closings(lead)]
-    _forget_others(connection, changes, {keys[lead] for lead in touched})
-    report = ingest(connection, changes, definition, now)
-    if report.problems:
+    changes = [change for lead in sorted(of) for change in closings(lead)]
+    _forget_others(connection, changes, of.values())
+    if ingest(connection, changes, definition, now).problems:
         raise ConflictError(
             "a stage change that a deal of these writes is there already with other content",
             hint="External ids that begin with `deal:` are ours; send the stage under another one.",
         )
-    return IngestReport(added=len(fresh), unchanged=len(good) - len(fresh), problems=problems)
 
 
 def load_outcomes(connection: Connection, lead_ids: Sequence[str], before: int) -> Deals:
@@ -183,6 +236,13 @@ def load_outcomes(connection: Connection, lead_ids: Sequence[str], before: int) 
     return _columns(sorted(rows, key=lambda row: row[:4]))
 
 
+def last_revisions(connection: Connection, source: str) -> dict[tuple[str, str], Deal]:
+    """The deals of a source as last said, by source and external id; void ones too."""
+    query = select(deals, leads.c.external_id.label("of")).join(leads)
+    rows = connection.execute(query.where(deals.c.source == source))
+    return {_key(deal): deal for deal in sorted(map(_deal, rows), key=_rank)}
+
+
 def newest_deal(connection: Connection) -> int | None:
     """When the last deal was recorded; None when there are none."""
     newest = connection.execute(select(func.max(deals.c.recorded_at))).scalar()
@@ -200,7 +260,7 @@ def _columns(rows: list[tuple[int, int, int, int, float]]) -> Deals:
     )
 
 
-def _named(deal: Deal) -> Deal:
+def named(deal: Deal) -> Deal:
     """The deal with an external id: without one of its own, a lead has one deal at a time."""
     return replace(
         deal, external_id=deal.external_id or f"#{content_key(deal.lead, deal.occurred_at)}"
@@ -208,22 +268,23 @@ def _named(deal: Deal) -> Deal:
 
 
 def _key(deal: Deal) -> tuple[str, str]:
-    assert deal.external_id is not None, "see _named"
+    assert deal.external_id is not None, "see named"
     return deal.source, deal.external_id
 
 
-def _content(deal: Deal) -> str:
+def content_of(deal: Deal) -> str:
+    """A digest of all that a deal says; equal for two that say the same."""
     amount = None if deal.amount is None else float(deal.amount)
     return content_key(deal.lead, deal.ending, deal.occurred_at, amount, deal.reason)
 
 
 def _rank(deal: Deal) -> tuple[int, str]:
     """Revisions of a deal follow one another by this, in whatever order they arrive."""
-    return deal.recorded_at, _content(deal)
+    return deal.recorded_at, content_of(deal)
 
 
 def _is_known(deal: Deal, revisions: Sequence[Deal], now: int) -> bool:
-    if deal.recorded_at == now and revisions and _content(revisions[-1]) == _content(deal):
+    if deal.recorded_at == now and revisions and content_of(revisions[-1]) == content_of(deal):
         return True
     return any(_rank(deal) == _rank(revision) for revision in revisions)
 
@@ -244,18 +305,23 @@ def _revisions(
     columns = (deals.c.source, deals.c.external_id)
     for chunk in chunks(sorted(keys)):
         for row in connection.execute(everything.where(tuple_(*columns).in_(chunk))):
-            deal = Deal(
-                lead=row.of,
-                ending=row.ending,
-                occurred_at=row.occurred_at,
-                recorded_at=row.recorded_at,
-                amount=row.amount,
-                reason=row.reason,
-                source=row.source,
-                external_id=row.external_id,
-            )
+            deal = _deal(row)
             found.setdefault(_key(deal), []).append(deal)
     return {key: sorted(revisions, key=_rank) for key, revisions in found.items()}
+
+
+def _deal(row: Row[Any]) -> Deal:
+    """A revision as it was recorded; the row names its lead `of`."""
+    return Deal(
+        lead=row.of,
+        ending=row.ending,
+        occurred_at=row.occurred_at,
+        recorded_at=row.recorded_at,
+        amount=row.amount,
+        reason=row.reason,
+        source=row.source,
+        external_id=row.external_id,
+    )
 
 
 def _row(deal: Deal, keys: Mapping[str, int]) -> dict[str, object]:
@@ -268,7 +334,7 @@ def _row(deal: Deal, keys: Mapping[str, int]) -> dict[str, object]:
         "reason": deal.reason,
         "source": deal.source,
         "external_id": deal.external_id,
-        "content": _content(deal),
+        "content": content_of(deal),
     }
 
 
@@ -373,10 +439,13 @@ def _forget_others(
         connection.execute(stages.delete().where(stages.c.id.in_(chunk)))
 
 
-def _problems(deal: Deal, i: int, keys: Mapping[str, int], now: int) -> list[Problem]:
+def _problems(
+    deal: Deal, i: int, keys: Mapping[str, int], gone: Collection[str], now: int
+) -> list[Problem]:
     where = f"deal {i + 1}"
+    unknown = ERASED if deal.lead in gone else NO_SUCH_LEAD
     wrong = {
-        "lead": None if deal.lead in keys else "no such lead; send the lead first",
+        "lead": None if deal.lead in keys else unknown,
         "ending": None if deal.ending in ENDINGS else f"must be one of {list(ENDINGS)}",
         "occurred_at": instant_problem(deal.occurred_at, now),
         "recorded_at": instant_problem(deal.recorded_at, now),

@@ -6,13 +6,16 @@ does not matter here.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from features.errors import Problem, StoreError
+from features.store.reconciliation import found_so_far
 from serving.answers import HealthAnswer
-from serving.deps import LiveModelDep, MetricsDep, ServiceDep
+from serving.deps import LiveModelDep, MetricsDep, ServiceDep, StoreDep
 from serving.errors import NotReadyError
 
 router = APIRouter(tags=["health"])
@@ -49,6 +52,8 @@ def is_ready(parts: ServiceDep) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def get_metrics(metrics: MetricsDep, live: LiveModelDep) -> Response:
-    """Figures for Prometheus."""
+def get_metrics(metrics: MetricsDep, live: LiveModelDep, store: StoreDep) -> Response:
+    """Figures for Prometheus, also while the database is not there."""
+    with suppress(StoreError), store.read() as connection:
+        metrics.note_reconciliations(*found_so_far(connection))
     return Response(metrics.exposition(live.state), media_type=CONTENT_TYPE_LATEST)

@@ -6,24 +6,39 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
+from pydantic import BeforeValidator
 
-from features.errors import NotFoundError, PropensityError
+from features.errors import ConflictError, NotFoundError, PropensityError
 from features.store.access import Caller
 from features.store.engine import Store
 from features.store.history import Profile, profiles
 from features.store.ledger import score_history
+from serving.addresses import lead_of
 from serving.answers import BatchAnswer, HistoryAnswer, ScoreAnswer, moment
 from serving.contracts import EXAMPLE_LEAD, BatchRequest, ScoreRequest, Text, read_part
 from serving.deps import CallerDep, Conn, NowDep, RequestIdDep, Service, ServiceDep
 from serving.errors import TooLargeError, report_of
 from serving.limits import JsonRoute
 from serving.records import instant_asked, of_score_request
-from serving.scoring import TOP, Ask, LeadScore, Occasion, Result, score, score_one
+from serving.scoring import (
+    MUST_NOT_BE_SCORED,
+    TOP,
+    Ask,
+    LeadScore,
+    Occasion,
+    Result,
+    score,
+    score_one,
+)
 from serving.security import NO_SUCH_LEAD, SEND_IT_FIRST, require_sight
 
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=JsonRoute)
 
-LeadPath = Annotated[Text, Path(description="The lead's id.", examples=[EXAMPLE_LEAD])]
+LeadPath = Annotated[
+    Text,
+    BeforeValidator(lead_of),
+    Path(description="The lead's id, percent-encoded.", examples=[EXAMPLE_LEAD]),
+]
 ReasonsQuery = Annotated[
     int, Query(ge=0, le=100, description="How many reasons; the weaker ones are summed up.")
 ]
@@ -87,8 +102,12 @@ def list_scores(
     caller: CallerDep,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 200,
 ) -> Response:
-    """Every score that was given for a stored lead, newest first, with its reasons."""
-    profile_for(parts.store, lead, caller)
+    """Every score that was given for a stored lead, newest first, with its reasons.
+
+    Those of a person who objects are shown to an admin alone.
+    """
+    if profile_for(parts.store, lead, caller).do_not_score and caller.role != "admin":
+        raise ConflictError(MUST_NOT_BE_SCORED)
     rows = score_history(connection, lead, limit)
     return JSONResponse({"lead": lead, "scores": [_past(row) for row in rows]})
 

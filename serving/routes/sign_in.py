@@ -15,6 +15,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from features.store import access
+from features.store.audit import Entry, note
 from serving.attempts import FailedSignIns
 from serving.deps import CallerDep, NowDep, Service, ServiceDep
 from serving.pages import Shell, SignInPage
@@ -116,7 +117,10 @@ def _token(parts: Service, name: str, password: str, now: int) -> str | None:
     if proof is None:
         return None
     with parts.store.write() as connection:
-        return access.open_session(connection, name, proof, now)
+        token = access.open_session(connection, name, proof, now)
+        if token is not None:
+            note(connection, Entry(at=now, actor=name, action="signed_in", object=name))
+        return token
 
 
 def _form(

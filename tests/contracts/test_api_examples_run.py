@@ -22,7 +22,7 @@ import uvicorn
 from fenced import ROOT, Block, blocks
 from models_made import blended
 
-from features.clock import DAY
+from features.clock import DAY, SECOND
 from features.definition import Definition, read_definition
 from features.facts import LeadVersion, Queries
 from features.gather import FactsBuilder
@@ -30,6 +30,7 @@ from features.pipeline import compute_features
 from features.store.access import create_key
 from features.store.engine import Store
 from features.store.promotions import DecisionRecord, record_decision
+from features.store.webhooks import add_sender
 from models.bundle import write_bundle
 from models.calibrators import Identity
 from models.encoder import Encoder
@@ -47,10 +48,11 @@ LEADS = 200
 
 
 class Service(NamedTuple):
-    """A running service and a key that may do everything."""
+    """A running service, a key that may do everything, and the secret of the sender `crm`."""
 
     url: str
     key: str
+    secret: str
 
 
 def small_model(definition: Definition) -> tuple[PropensityModel, Any]:
@@ -123,6 +125,7 @@ def service(tmp_path: Path, sqlite_store: Store) -> Iterator[Service]:
     workspace = installation(tmp_path, sqlite_store)
     with sqlite_store.write() as connection:
         key = create_key(connection, "docs", "admin", NOW)
+        secret = add_sender(connection, "crm", NOW)
     ticking = iter(range(NOW, NOW + 10**9))
     app = create_app(Settings(refresh_queue=False), workspace, lambda: next(ticking))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
@@ -133,7 +136,7 @@ def service(tmp_path: Path, sqlite_store: Store) -> Iterator[Service]:
             assert thread.is_alive()
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Service(f"http://127.0.0.1:{port}", key)
+        yield Service(f"http://127.0.0.1:{port}", key, secret)
     finally:
         server.should_exit = True
         thread.join(30)
@@ -143,7 +146,9 @@ def asked(block: Block, service: Service) -> str:
     """What the commands of a block print."""
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.text],
-        env=os.environ | {"URL": service.url, "KEY": service.key},
+        env=os.environ
+        | {"URL": service.url, "KEY": service.key, "SECRET": service.secret}
+        | {"SENT": str(NOW // SECOND)},
         capture_output=True,
         text=True,
         check=False,

@@ -27,7 +27,7 @@ from served import Clock, Served, calm
 
 from features.store.engine import Store
 from serving.app import create_app
-from serving.security import ACCESS, PUBLIC
+from serving.security import ACCESS, PUBLIC, SIGNED
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "openapi.json"
 
@@ -104,7 +104,7 @@ def _examples(schema: dict[str, Any], schemas: dict[str, Any]) -> Iterator[Any]:
 def test_the_examples_of_requests_are_understood(served_lite: Served) -> None:
     """They speak of another company: its names may be refused, their shape may not."""
     for route, operation in operations(served_lite.get("/openapi.json").json()):
-        if "requestBody" not in operation:
+        if "requestBody" not in operation or route in SIGNED:
             continue
         document = served_lite.get("/openapi.json").json()
         schema = operation["requestBody"]["content"]["application/json"]["schema"]

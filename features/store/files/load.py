@@ -15,8 +15,9 @@ from pathlib import Path, PurePath
 
 from features.definition import Definition
 from features.errors import DefinitionError, InputError, Problem
-from features.facts import Record
+from features.facts import LeadVersion, Record
 from features.sources import Source
+from features.store.consent import ERASED
 from features.store.engine import Store
 from features.store.files.cells import Columns, Mapped
 from features.store.files.checks import column_problems, mapping_problems, typed_columns
@@ -29,8 +30,9 @@ from features.store.files.rejects import Rejects
 from features.store.files.report import FileReport, LoadReport
 from features.store.files.styles import Styles, styles_of
 from features.store.files.tables import BadRow, Row, Table
-from features.store.ingest import IngestReport, ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.ingest import IngestReport
+from features.store.outcomes import Deal, record_deals, record_facts
+from features.store.placing import follow_versions
 
 CHUNK_ROWS = 10_000
 
@@ -211,7 +213,9 @@ class _Loading:
         if not facts and not deals:
             return
         with self._store.write() as connection:
-            ingested = ingest(connection, [f for _, f in facts], self._definition, self._now)
+            ingested = record_facts(connection, [f for _, f in facts], self._definition, self._now)
+            versions = {fact.lead for _, fact in facts if isinstance(fact, LeadVersion)}
+            follow_versions(connection, versions)
             closed = record_deals(connection, [d for _, d in deals], self._definition, self._now)
         self._refused(ingested, facts)
         self._refused(closed, deals)
@@ -237,6 +241,8 @@ class _Loading:
         if problems:
             report.rejected += 1
             report.note(problems)
+            if any(problem.message == ERASED for problem in problems):
+                return  # or the row of rejects would bring the person back to our disk
             own = (
                 one.row.cells[: len(self._table.columns)]
                 if isinstance(one, Mapped)

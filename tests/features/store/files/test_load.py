@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, select
 
 from features.definition import Definition, parse_definition
 from features.errors import DefinitionError, InputError
-from features.store import ingest as ingest_module
+from features.store import outcomes as outcomes_module
 from features.store.engine import Store
 from features.store.files import load as load_module
 from features.store.files.load import load
@@ -243,13 +243,13 @@ def test_an_import_killed_anywhere_and_run_again_ends_in_the_same_state(
     def dying(*args: object, **more: object) -> IngestReport:
         nonlocal left
         left -= 1
-        report = ingest_module.ingest(*args, **more)  # type: ignore[arg-type]
+        report = outcomes_module.record_facts(*args, **more)  # type: ignore[arg-type]
         if left == 0:  # after the facts of a chunk, before its deals and its commit
             raise Killed
         return report
 
     with monkeypatch.context() as patched:
-        patched.setattr(load_module, "ingest", dying)
+        patched.setattr(load_module, "record_facts", dying)
         with pytest.raises(Killed):
             imported(sqlite_store, agreed, folder, now, chunk_rows=1)
     imported(sqlite_store, agreed, folder, now, chunk_rows=1)

@@ -1,0 +1,161 @@
+"""How is a person forgotten? Everything that names or describes the lead goes; a tombstone stays.
+
+Facts, deals, the place in the queue and kept answers are deleted. What is left of a score is that some
+lead got it: no id, no inputs, no reasons, the figures too coarse and the times too long to find the
+person by (docs/decisions/0025). All of it is one transaction; what lies outside the database
+(`forget_in_files`, `compact`) is done after it and can be done again.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Table, delete, or_, select, update
+
+from features.clock import DAY
+from features.errors import NotFoundError
+from features.store.audit import Entry, note
+from features.store.consent import alone, bury, erased, lead_hash
+from features.store.engine import Store
+from features.store.idempotency import forget_lead
+from features.store.ledger import current, scores
+from features.store.outcomes import deals
+from features.store.tables import answers, events, lead_versions, leads, stages
+
+_FACTS: tuple[Table, ...] = (lead_versions, answers, events, stages, deals)
+_COARSE = 2
+"""Decimals that a score's figures keep: 0.34 is one of many, 0.34127734 is one person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was deleted: rows by table; `scores` were made anonymous, `answers` were kept replies."""
+
+    facts: Mapping[str, int]
+    scores: int
+    replies: int
+
+    def to_json(self) -> dict[str, int]:
+        """Counts only."""
+        return {**self.facts, "scores": self.scores, "replies": self.replies}
+
+
+def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
+    """Forget a lead, and refuse it from now on; doing it again changes nothing.
+
+    Args:
+        connection: from `Store.write`.
+        lead_id: the lead's external id.
+        by: who asks; for the audit log.
+        now: the present instant.
+
+    Raises:
+        NotFoundError: nothing is known of such a lead, and nothing was erased.
+    """
+    alone(connection)
+    key = connection.execute(select(leads.c.id).where(leads.c.external_id == lead_id)).scalar()
+    # Scores of leads that only requests described have no key, and each is another's.
+    of_lead = scores.c.lead_id == lead_id
+    of_lead = of_lead if key is None else or_(of_lead, scores.c.lead == key)
+    known = key is not None or connection.execute(select(scores.c.id).where(of_lead)).first()
+    if not known:
+        if erased(connection, [lead_id]):
+            return Erased({table.name: 0 for table in _FACTS}, 0, 0)
+        raise NotFoundError("there is no such lead", hint="Was its id written as in the CRM?")
+    connection.execute(delete(current).where(current.c.lead == key))
+    facts = {
+        table.name: connection.execute(delete(table).where(table.c.lead == key)).rowcount
+        for table in _FACTS
+    }
+    anonymous = _anonymise(
+        connection, [r.id for r in connection.execute(select(scores.c.id).where(of_lead))]
+    )
+    done = Erased(facts, anonymous, forget_lead(connection, lead_id))
+    connection.execute(delete(leads).where(leads.c.id == key))
+    bury(connection, lead_id, now)
+    named = lead_hash(connection, lead_id)
+    entry = Entry(at=now, actor=by, action="lead_erased", object=named, detail=done.to_json())
+    note(connection, entry)
+    return done
+
+
+def _anonymise(connection: Connection, ids: Sequence[int]) -> int:
+    """Leave of these scores what does not tell whose they were."""
+    query = select(
+        scores.c.id, scores.c.raw, scores.c.probability, scores.c.as_of, scores.c.scored_at
+    )
+    for id_ in ids:
+        row = connection.execute(query.where(scores.c.id == id_)).one()
+        coarse = {
+            "lead": None,
+            "lead_id": "",
+            "raw": round(row.raw, _COARSE),
+            "probability": _rounded(row.probability),
+            "as_of": row.as_of - row.as_of % DAY,
+            "scored_at": row.scored_at - row.scored_at % DAY,
+            "inputs": "{}",
+            "inputs_hash": "",
+            "reasons": "[]",
+            "warnings": "[]",
+            "request_id": None,
+        }
+        connection.execute(update(scores).where(scores.c.id == id_).values(coarse))
+    return len(ids)
+
+
+def _rounded(probability: float) -> float:
+    """Coarse, and still neither 0 nor 1."""
+    step = 10.0**-_COARSE
+    return min(max(round(probability, _COARSE), step), 1 - step)
+
+
+def forget_in_files(rejects: Path, lead_id: str) -> int:
+    """Take the lead's rows out of the files of rejected rows; how many rows.
+
+    Raises:
+        OSError: a file cannot be read or written anew.
+    """
+    return sum(_without(path, lead_id) for path in sorted(rejects.glob("*.rejects.csv")))
+
+
+def _without(path: Path, lead_id: str) -> int:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header, *rows = list(csv.reader(file)) or [[]]
+    kept = [row for row in rows if lead_id not in (cell.strip() for cell in row)]
+    if len(kept) == len(rows):
+        return 0
+    beside = path.with_suffix(".new")
+    with beside.open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file).writerows([header, *kept])
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    return len(rows) - len(kept)
+
+
+def flush(store: Store) -> None:
+    """Let no older copy of what was deleted lie in SQLite's log; harmless on PostgreSQL.
+
+    While somebody reads, the log stays until the next time.
+    """
+    if store.is_sqlite:
+        with store.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            connection.rollback()
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def compact(store: Store) -> None:
+    """Write an SQLite file anew: not one deleted byte is left in it. Nobody can write meanwhile."""
+    if store.is_sqlite:
+        with store.engine.connect() as connection:
+            raw = connection.connection.driver_connection
+            assert raw is not None
+            connection.rollback()
+            raw.execute("VACUUM")
+        flush(store)

@@ -1,0 +1,277 @@
+"""What can be said of what is recorded? Erase a person, find missed outcomes, let senders in.
+
+Heavy imports are inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from features.store.engine import Connection
+    from features.store.reconciliation import Reconciliation
+    from models.workspace import Workspace
+
+app = typer.Typer(no_args_is_help=True)
+webhooks = typer.Typer(no_args_is_help=True, help="Systems that send us signed messages.")
+audit = typer.Typer(no_args_is_help=True, help="Who did what, when, to what.")
+app.add_typer(webhooks, name="webhooks")
+app.add_typer(audit, name="audit")
+
+out = Console()
+err = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")]
+Sender = Annotated[str, typer.Argument(help="The sender's name, such as crm.")]
+Given = Annotated[
+    bool, typer.Option("--secret-stdin", help="Read a secret of the sender's own from stdin.")
+]
+
+
+def _workspace() -> Workspace:
+    from features.store.migrate import require_current
+    from models.workspace import Workspace
+
+    workspace = Workspace.of(os.environ)
+    require_current(workspace.store)
+    return workspace
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000
+
+
+def _tell(content: dict[str, Any], words: str | Table, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(content, allow_nan=False))  # noqa: T201 - machines read stdout
+    else:
+        out.print(words, highlight=False)
+
+
+def audited(connection: Connection, action: str, name: str, **detail: Any) -> None:
+    """Note in the audit log that whoever is logged in on this machine did something."""
+    from features.store.audit import Entry, note
+
+    entry = Entry(at=_now(), actor=getpass.getuser(), action=action, object=name, detail=detail)
+    note(connection, entry)
+
+
+@app.command()
+def erase(
+    lead: Annotated[str, typer.Argument(help="The lead's id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    vacuum: Annotated[
+        bool, typer.Option(help="Write an SQLite file anew; nobody can write meanwhile.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Forget a person: all facts, and whose the scores were. The lead is refused from then on."""
+    from features.store.erasure import compact, flush, forget_in_files
+    from features.store.erasure import erase as forget
+
+    workspace = _workspace()
+    if not yes:
+        typer.confirm(f"Erase all of {lead}? It cannot be undone", abort=True, err=True)
+    with workspace.store.write() as connection:
+        done = forget(connection, lead, by=getpass.getuser(), now=_now())
+    (compact if vacuum else flush)(workspace.store)
+    rows = forget_in_files(workspace.data_dir / "rejects", lead)
+    content = {**done.to_json(), "rejected_rows": rows}
+    figures = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in content.items() if n)
+    err.print(
+        "Backups and your own exports still hold what they held: see docs/operations.md.",
+        highlight=False,
+    )
+    _tell(content, f"erased: {figures or 'nothing was left to erase'}", as_json)
+
+
+@app.command()
+def reconcile(
+    file: Annotated[Path, typer.Argument(help="An export with all deals, CSV or Parquet.")],
+    source: Annotated[
+        str | None,
+        typer.Option(help="Under which source they came, such as api or a webhook's sender."),
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option(help="The file as the lead definition calls it.")
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Write what was missed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find outcomes that were missed: an export of deals against those in the store."""
+    from features.store.files.deals_told import deals_told
+    from features.store.reconciliation import catch_up, note_run
+    from features.store.reconciliation import reconcile as compare
+
+    workspace, now = _workspace(), _now()
+    definition = workspace.definition()
+    told = deals_told(definition, file, now, mapping=mapping, source=source)
+    with workspace.store.write() as connection:
+        found = compare(connection, told.deals, told.source)
+        if apply:
+            found = catch_up(connection, found, definition, now)
+        note_run(connection, told.source, found, now)
+    for problem in [*told.problems, *found.problems][:20]:
+        err.print(f"[red]not compared or written[/]: {escape(str(problem))}", highlight=False)
+    content = {**found.to_json(), "rejected": len(told.problems), "applied": apply}
+    _tell(content, _found_words(found, apply), as_json)
+
+
+def _found_words(found: Reconciliation, applied: bool) -> Table:
+    table = Table("", "deals")
+    for words, n in (
+        ("alike here and there", found.same),
+        ("missing here", len(found.missing)),
+        ("told differently there", len(found.differing)),
+        ("unknown to the export", len(found.unknown)),
+        ("written now", found.added),
+    ):
+        table.add_row(words, f"{n:,}")
+    if not applied and (found.missing or found.differing):
+        table.caption = "nothing was written; --apply does"
+    return table
+
+
+@webhooks.command("add")
+def webhooks_add(source: Sender, secret_stdin: Given = False, as_json: Json = False) -> None:
+    """Let a sender in. Its secret is shown once."""
+    from features.store.webhooks import add_sender
+
+    with _workspace().store.write() as connection:
+        secret = add_sender(connection, source, _now(), _secret(secret_stdin))
+        audited(connection, "webhook_added", source)
+    _show_secret(source, secret, as_json)
+
+
+@webhooks.command("rotate")
+def webhooks_rotate(
+    source: Sender,
+    overlap_hours: Annotated[
+        float, typer.Option(min=0, max=720, help="How long the old secrets stay good.")
+    ] = 24.0,
+    secret_stdin: Given = False,
+    as_json: Json = False,
+) -> None:
+    """Give a sender a new secret; the old ones stay good for a while."""
+    from features.store.webhooks import rotate_secret
+
+    with _workspace().store.write() as connection:
+        secret = rotate_secret(
+            connection,
+            source,
+            _now(),
+            overlap_hours=overlap_hours,
+            secret=_secret(secret_stdin),
+        )
+        audited(connection, "webhook_rotated", source, overlap_hours=overlap_hours)
+    _show_secret(source, secret, as_json)
+
+
+@webhooks.command("revoke")
+def webhooks_revoke(source: Sender, as_json: Json = False) -> None:
+    """Let a sender in no more; it holds with the next message."""
+    from features.store.webhooks import revoke_sender
+
+    with _workspace().store.write() as connection:
+        revoke_sender(connection, source, _now())
+        audited(connection, "webhook_revoked", source)
+    _tell({"revoked": source}, f"{escape(source)} is let in no more", as_json)
+
+
+@webhooks.command("list")
+def webhooks_list(as_json: Json = False) -> None:
+    """All senders, since when, and until when their secrets are good."""
+    from features.clock import iso
+    from features.store.webhooks import list_secrets
+
+    with _workspace().store.read() as connection:
+        found = list_secrets(connection)
+    rows = [
+        {
+            "source": one.source,
+            "created_at": iso(one.created_at),
+            "ends_at": None if one.ends_at is None else iso(one.ends_at),
+        }
+        for one in found
+    ]
+    table = Table("sender", "secret made", "good until")
+    for row in rows:
+        table.add_row(*(escape(cell or "") for cell in row.values()))
+    _tell({"senders": rows}, table, as_json)
+
+
+def _secret(from_stdin: bool) -> str | None:
+    return typer.get_text_stream("stdin").readline().strip() if from_stdin else None
+
+
+def _show_secret(source: str, secret: str, as_json: bool) -> None:
+    words = f"{secret}\n[dim]the secret of {escape(source)}; it is not shown again[/]"
+    _tell({"source": source, "secret": secret}, words, as_json)
+
+
+@audit.command("show")
+def audit_show(
+    after: Annotated[int, typer.Option(min=0, help="Only entries with a higher number.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """The audit log, oldest first. Leads are named by keyed hash."""
+    from features.clock import iso
+    from features.store.audit import links
+
+    with _workspace().store.read() as connection:
+        found = list(links(connection, after=after))
+    rows = [
+        {
+            "number": link.number,
+            "at": iso(link.entry.at),
+            "actor": link.entry.actor,
+            "action": link.entry.action,
+            "object": link.entry.object,
+            "detail": link.entry.detail,
+            "hash": link.hash,
+        }
+        for link in found
+    ]
+    table = Table("", "when", "who", "what", "to what", "")
+    for row in rows:
+        cells = (row["number"], row["at"], row["actor"], row["action"], row["object"])
+        detail = json.dumps(row["detail"]) if row["detail"] else ""
+        table.add_row(*(escape(str(cell)) for cell in (*cells, detail)))
+    _tell({"entries": rows}, table, as_json)
+
+
+@audit.command("verify")
+def audit_verify(
+    expect: Annotated[
+        str | None, typer.Option(help="A hash noted earlier; it must still be in the chain.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Look whether the log is whole; exit code 1 when an entry was edited, dropped or moved."""
+    from features.store.audit import BEGINNING, links, verify
+
+    with _workspace().store.read() as connection:
+        verdict = verify(connection)
+        problems = list(verdict.problems)
+        if expect and expect not in (BEGINNING, *(link.hash for link in links(connection))):
+            problems.append("the hash noted earlier is not in the chain: it was written anew")
+    content = {
+        "whole": not problems,
+        "entries": verdict.entries,
+        "head": verdict.head,
+        "problems": problems,
+    }
+    words = [f"{verdict.entries:,} entries, the last one {verdict.head}", *problems]
+    _tell(content, escape("\n".join(words)), as_json)
+    if problems:
+        raise typer.Exit(1)

@@ -1,0 +1,374 @@
+"""Is a request under a key carried out once and answered alike, whatever breaks on the way?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from agreed import NOW, agreed
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from served import Served, sign_in
+from sqlalchemy import func, select
+
+from features.clock import DAY, SECOND, iso
+from features.facts import LeadVersion
+from features.store import idempotency
+from features.store.engine import Store
+from features.store.ingest import ingest
+from features.store.ledger import scores
+from features.store.tables import events
+from serving.once import HEADER, REPLAYED, Once
+
+HELD = idempotency.HELD
+LEADS = ("L-1", "L-2")
+
+
+def event(n: int, lead: str = "L-1", kind: str = "visit") -> dict[str, str]:
+    """An event without an id: known by what it says."""
+    return {"lead": lead, "kind": kind, "occurred_at": iso(NOW - 5 * DAY + n * SECOND)}
+
+
+def fill(store: Store) -> None:
+    known = [LeadVersion(lead=lead, occurred_at=NOW - DAY, recorded_at=NOW - DAY) for lead in LEADS]
+    with store.write() as connection:
+        ingest(connection, known, agreed(), NOW)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare(request: pytest.FixtureRequest, serve: Any) -> Served:
+    """A service with two leads and no model, on SQLite and on PostgreSQL."""
+    name = "sqlite_store" if request.param == "sqlite" else "postgres_store"
+    store: Store = request.getfixturevalue(name)
+    fill(store)
+    served: Served = serve(store, with_model=False)
+    return served
+
+
+@pytest.fixture
+def bare_lite(serve: Any, sqlite_store: Store) -> Served:
+    """The same on SQLite alone."""
+    fill(sqlite_store)
+    served: Served = serve(sqlite_store, with_model=False)
+    return served
+
+
+def send(served: Served, key: str, rows: Any, path: str = "/v1/events", role: str = "crm") -> Any:
+    return served.post(path, role, json=rows, headers={HEADER: key})
+
+
+def stored(served: Served) -> int:
+    with served.store.read() as connection:
+        return connection.execute(select(func.count()).select_from(events)).scalar_one()
+
+
+def test_the_same_request_gets_the_same_answer_and_is_carried_out_once(bare: Served) -> None:
+    first = send(bare, "k", [event(1)])
+    again = send(bare, "k", [event(1)])
+    assert (first.status_code, first.json()["added"]) == (200, 1)
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["content-type"] == first.headers["content-type"]
+    assert REPLAYED not in first.headers
+    assert again.headers[REPLAYED] == "true"
+    assert stored(bare) == 1
+    # Without its key it is told that there was nothing to add.
+    assert bare.post("/v1/events", json=[event(1)]).json()["unchanged"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "role", "rows"),
+    [
+        ("/v1/events", "crm", [event(2)]),  # another body
+        ("/v1/events", "crm", [event(1), event(1)]),
+        ("/v1/answers", "crm", [event(1)]),  # another address
+        ("/v1/events?x=1", "crm", [event(1)]),
+    ],
+)
+def test_a_key_names_one_request(bare_lite: Served, path: str, role: str, rows: Any) -> None:
+    first = send(bare_lite, "k", [event(1)])
+    other = send(bare_lite, "k", rows, path, role)
+    assert (other.status_code, other.json()["type"]) == (422, "urn:propensity:problem:key-reused")
+    assert send(bare_lite, "k", [event(1)]).content == first.content
+    assert stored(bare_lite) == 1
+
+
+def test_the_keys_of_another_caller_are_other_keys(bare_lite: Served) -> None:
+    send(bare_lite, "k", [event(1)], role="crm")
+    other = send(bare_lite, "k", [event(2)], role="admin")
+    assert other.json()["added"] == 1
+    token, csrf = sign_in(bare_lite, "crm", "admin")
+    person = bare_lite.client.post(
+        "/v1/events",
+        json=[event(3)],
+        headers={"cookie": f"propensity_session={token}", "x-csrf-token": csrf, HEADER: "k"},
+    )
+    assert person.json()["added"] == 1
+
+
+def test_a_refusal_of_the_store_is_repeated_as_it_was(bare: Served) -> None:
+    stranger = [event(1, lead="L-9")]
+    first = send(bare, "k", stranger)
+    assert (first.status_code, first.json()["problems"][0]["field"]) == (422, "lead")
+    bare.put("/v1/leads/L-9", json={"owner": "anna"})
+    again = send(bare, "k", stranger)
+    assert (again.status_code, again.content) == (422, first.content)
+    assert again.headers["content-type"] == "application/problem+json"
+    assert send(bare, "k2", stranger).json()["added"] == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "right"),
+    [
+        ("/v1/events", [{"lead": "L-1"}], [event(1)]),
+        ("/v1/events", {"row": []}, [event(1)]),
+        ("/v1/scores", {"lead": 1}, {"lead": "L-1"}),
+    ],
+)
+def test_what_could_not_be_understood_can_be_sent_again_corrected_under_its_key(
+    bare_lite: Served, path: str, wrong: Any, right: Any
+) -> None:
+    assert send(bare_lite, "k", wrong, path).status_code == 422
+    assert (
+        bare_lite.client.post(
+            path, content=b"{", headers={**bare_lite.headers("crm"), HEADER: "k"}
+        ).status_code
+        == 400
+    )
+    assert (
+        send(bare_lite, "k", right, path).json().get("type") != "urn:propensity:problem:key-reused"
+    )
+
+
+def test_who_may_not_leaves_no_trace(bare_lite: Served) -> None:
+    assert send(bare_lite, "k", [event(1)], role="rep").status_code == 403
+    with bare_lite.store.read() as connection:
+        assert connection.execute(select(idempotency.requests)).all() == []
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "é"])
+def test_a_key_that_is_none_is_told_so(bare_lite: Served, key: str) -> None:
+    answer = bare_lite.client.post(
+        "/v1/events",
+        json=[event(1)],
+        headers={**bare_lite.headers("crm"), HEADER: key.encode("latin-1")},
+    )
+    assert (answer.status_code, answer.json()["problems"][0]["field"]) == (422, HEADER)
+    assert stored(bare_lite) == 0
+
+
+def test_the_longest_key_is_taken_and_reading_needs_none(bare_lite: Served) -> None:
+    assert send(bare_lite, " ~" * 127 + "x", [event(1)]).status_code == 200
+    assert bare_lite.get("/v1/leads/L-1", headers={HEADER: "x" * 999}).status_code == 200
+
+
+def test_every_write_of_the_api_can_be_asked_twice(served_lite: Served) -> None:
+    def twice(method: str, path: str, **body: Any) -> Any:
+        first, again = (
+            served_lite.call(method, path, headers={HEADER: f"{method} {path}"}, **body)
+            for _ in range(2)
+        )
+        assert first.status_code == 200, first.text
+        assert again.content == first.content
+        assert again.headers[REPLAYED] == "true"
+        return first.json()
+
+    with served_lite.store.read() as connection:
+        before = connection.execute(select(func.count()).select_from(scores)).scalar_one()
+    assert twice("PUT", "/v1/leads/N-1", json={"owner": "anna"})["fate"] == "added"
+    served_lite.clock.now += SECOND  # what is recorded now is known a moment later
+    twice("POST", "/v1/scores", json={"lead": "N-1"})
+    twice("POST", "/v1/scores/batch", json={"leads": [{"lead": "N-1"}, {"lead": "L-0001"}]})
+    twice(
+        "POST", "/v1/stages", json=[{"lead": "N-1", "stage": "qualified", "occurred_at": iso(NOW)}]
+    )
+    deal = {"lead": "N-1", "ending": "won", "occurred_at": iso(NOW)}
+    assert twice("POST", "/v1/deals", json=[deal])["added"] == 1
+    twice("PUT", "/v1/leads/N-1/do-not-score", json={"do_not_score": True})
+    with served_lite.store.read() as connection:
+        after = connection.execute(select(func.count()).select_from(scores)).scalar_one()
+    assert after - before == 1 + 1 + 2 + 1 + 1  # put, score, batch, stage, deal: each once
+    assert twice("DELETE", "/v1/leads/N-1")["deals"] == 1
+
+
+def test_eight_senders_of_one_request_carry_it_out_once(bare: Served) -> None:
+    def ask(_: int) -> Any:
+        return send(bare, "k", [event(i) for i in range(50)])
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(8)))
+    told = {answer.content for answer in answers if answer.status_code == 200}
+    assert len(told) == 1
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    assert all(a.headers["retry-after"] == "1" for a in answers if a.status_code == 409)
+    assert sum(a.status_code == 200 and REPLAYED not in a.headers for a in answers) == 1
+    assert stored(bare) == 50
+
+
+def test_answers_are_kept_three_days_and_then_pruned(bare: Served) -> None:
+    first = send(bare, "k", [event(1)])
+    bare.clock.now += 71 * 3600 * SECOND
+    with bare.store.write() as connection:
+        assert idempotency.prune(connection, bare.clock.now) == 0
+    assert send(bare, "k", [event(1)]).content == first.content
+    bare.clock.now += 2 * 3600 * SECOND
+    with bare.store.write() as connection:
+        assert idempotency.prune(connection, bare.clock.now) == 1
+    assert send(bare, "k", [event(1)]).json() == {**first.json(), "added": 0, "unchanged": 1}
+
+
+def test_a_claim_that_was_lost_to_another_writes_nothing(bare_lite: Served) -> None:
+    """A process that hung for minutes wakes up after another has taken over."""
+    slow = bare_lite.store
+    with slow.write() as connection:
+        mine = idempotency.claim(connection, "key crm", "k", "f", [], NOW)
+    assert isinstance(mine, idempotency.Claim)
+    with slow.write() as connection:
+        theirs = idempotency.claim(connection, "key crm", "k", "f", [], NOW + HELD)
+    assert isinstance(theirs, idempotency.Claim)
+    answer = idempotency.Answer(200, "application/json", "{}")
+    with pytest.raises(idempotency.ConflictError), slow.write() as connection:
+        idempotency.keep(connection, mine, answer)
+    with slow.write() as connection:
+        idempotency.release(connection, mine)
+        idempotency.keep(connection, theirs, answer)
+
+
+class _DiedError(Exception):
+    """Where it is raised, nothing runs any more; its sender gets no answer (here: a 500)."""
+
+
+@contextmanager
+def dying(where: str) -> Iterator[None]:
+    """The process dies before the write is committed, or after it and before the answer."""
+    patch = pytest.MonkeyPatch()
+
+    def die(*_: Any) -> Any:
+        raise _DiedError
+
+    patch.setattr(Once, "keep" if where == "before" else "finish", die)
+    patch.setattr(Once, "release", lambda _: None)
+    try:
+        yield
+    finally:
+        patch.undo()
+
+
+class _Sender(RuleBasedStateMachine):
+    """Senders that ask again and again, of a service that dies now and then."""
+
+    served: Served
+    numbers: Iterator[int]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = next(self.numbers)
+        self.told: dict[int, tuple[int, bytes]] = {}
+        self.asked: dict[int, int] = {}
+        self.held: dict[int, int] = {}
+        self.committed: set[int] = set()
+        self.before = stored(self.served)
+
+    def rows(self, body: int) -> list[dict[str, str]]:
+        known = [event(1_000 * self.name + 10 * body + i) for i in range(body + 1)]
+        return known if body < 3 else [event(1_000 * self.name, lead="nobody")]
+
+    @rule(
+        key=st.integers(0, 2),
+        body=st.integers(0, 3),
+        dies=st.sampled_from([None, "before", "after"]),
+    )
+    def ask(self, key: int, body: int, dies: str | None) -> None:
+        name = f"{self.name}-{key}"
+        if dies is None:
+            answer = send(self.served, name, self.rows(body))
+        else:
+            with dying(dies):
+                answer = send(self.served, name, self.rows(body))
+        if answer.status_code == 500:
+            assert dies is not None
+            self.died(key, body, dies)
+        else:
+            self.answered(key, body, answer)
+
+    def died(self, key: int, body: int, where: str) -> None:
+        assert key not in self.told
+        assert self.asked.setdefault(key, body) == body
+        self.held[key] = self.served.clock.now + HELD
+        if where == "after" and body < 3:
+            self.committed.add(body)
+
+    def answered(self, key: int, body: int, answer: Any) -> None:
+        if self.asked.get(key, body) != body:
+            assert answer.status_code == 422
+            assert "key-reused" in answer.text
+            return
+        if answer.status_code == 409:
+            assert self.served.clock.now < self.held[key]
+            return
+        self.asked[key] = body
+        told = (answer.status_code, answer.content)
+        if body == 3:
+            assert answer.status_code == 422
+        else:
+            assert answer.status_code == 200
+            self.committed.add(body)
+        assert self.told.setdefault(key, told) == told
+
+    @rule()
+    def wait(self) -> None:
+        self.served.clock.now += HELD
+
+    @invariant()
+    def what_was_written_is_what_was_asked_each_once(self) -> None:
+        assert stored(self.served) - self.before == sum(body + 1 for body in self.committed)
+
+
+def _run(served: Served, examples: int) -> None:
+    machine = type("Sender", (_Sender,), {"served": served, "numbers": count(1)})
+    few = settings(
+        max_examples=examples,
+        stateful_step_count=12,
+        suppress_health_check=list(HealthCheck),
+        deadline=None,
+    )
+    run_state_machine_as_test(machine, settings=few)
+
+
+def test_whatever_dies_a_request_is_carried_out_once_and_answered_alike(bare_lite: Served) -> None:
+    _run(bare_lite, 10)
+
+
+@pytest.mark.slow
+def test_whatever_dies_the_same_on_both_databases(bare: Served) -> None:
+    _run(bare, 150)
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_after_a_death_who_asks_again_is_told_what_was_done(bare: Served, where: str) -> None:
+    with dying(where):
+        assert send(bare, "k", [event(1)]).status_code == 500
+    assert stored(bare) == (where == "after")
+    if where == "before":
+        busy = send(bare, "k", [event(1)])
+        assert (busy.status_code, busy.headers["retry-after"]) == (409, "1")
+        bare.clock.now += HELD
+    told = send(bare, "k", [event(1)])
+    assert told.json() == {"added": 1, "unchanged": 0, "rejected": [], "rescored": 0}
+    assert send(bare, "k", [event(1)]).content == told.content
+    assert stored(bare) == 1
+
+
+def test_erasing_a_person_deletes_the_answers_about_the_person(served_lite: Served) -> None:
+    served_lite.post("/v1/scores", json={"lead": "L-0001"}, headers={HEADER: "a"})
+    both = {"leads": [{"lead": "L-0001"}, {"lead": "L-0002"}]}
+    served_lite.post("/v1/scores/batch", json=both, headers={HEADER: "b"})
+    served_lite.post("/v1/scores", json={"lead": "L-0003"}, headers={HEADER: "c"})
+    assert served_lite.call("DELETE", "/v1/leads/L-0001").json()["replies"] == 2
+    with served_lite.store.read() as connection:
+        (kept,) = connection.execute(select(idempotency.requests.c.answer)).scalars()
+    assert "L-0003" in kept
