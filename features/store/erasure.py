@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Table, delete, or_, select, update
 
 from features.clock import DAY
-from features.errors import NotFoundError
+from features.errors import NotFoundError, StoreError
 from features.store.audit import Entry, note
 from features.store.consent import alone, bury, erased, lead_hash
 from features.store.engine import Store
@@ -143,19 +144,29 @@ def flush(store: Store) -> None:
     While somebody reads, the log stays until the next time.
     """
     if store.is_sqlite:
-        with store.engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            connection.rollback()
-            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        _outside_transactions(store, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def compact(store: Store) -> None:
-    """Write an SQLite file anew: not one deleted byte is left in it. Nobody can write meanwhile."""
+    """Write an SQLite file anew: not one deleted byte is left in it. Nobody can write meanwhile.
+
+    Raises:
+        StoreError: somebody else was writing all the time; what was erased is erased.
+    """
     if store.is_sqlite:
-        with store.engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            connection.rollback()
-            raw.execute("VACUUM")
+        _outside_transactions(store, "VACUUM")
         flush(store)
+
+
+def _outside_transactions(store: Store, statement: str) -> None:
+    with store.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        connection.rollback()
+        try:
+            raw.execute(statement)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"it is erased, but the file could not be written anew: {error}",
+                hint="Run it again when nobody writes; what was deleted is overwritten already.",
+            ) from error

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text
 from stores import state, undone
 
 from features.clock import DAY
-from features.errors import NotFoundError
+from features.errors import NotFoundError, StoreError
 from features.facts import Answer, Event, LeadVersion, Record, StageChange
 from features.store.audit import links, verify
 from features.store.consent import ERASED, erased, tombstones
@@ -333,3 +333,19 @@ def test_an_erasure_that_fails_leaves_everything(sqlite_store: Store) -> None:
         erase(connection, LEAD, by="admin", now=NOW)
     with sqlite_store.read() as connection:
         assert _everything(connection) == before
+
+
+def test_a_file_that_somebody_writes_to_is_not_written_anew_and_it_is_said_so(
+    sqlite_store: Store,
+) -> None:
+    _fill(sqlite_store, LEAD)
+    _erase(sqlite_store)
+    impatient = Store(str(sqlite_store.url))
+    with impatient.engine.connect() as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None
+        raw.execute("PRAGMA busy_timeout = 1")
+    with sqlite_store.write(), pytest.raises(StoreError, match="it is erased, but"):
+        compact(impatient)
+    impatient.close()
+    compact(sqlite_store)
