@@ -10,6 +10,7 @@ A page that asks for HTML gets a page, if `app.state.error_page` makes one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -41,10 +42,13 @@ _TITLES = {
     "malformed": "The body cannot be read",
     "too-large": "The body is too large",
     "too-slow": "The body came too slowly",
+    "too-many": "Too many requests",
+    "busy": "The service is busy",
+    "misdirected": "The request is for somebody else",
     "not-ready": "The service is not ready",
     "internal": "Something went wrong here",
 }
-_RETRY_SECONDS = {"no-model": 5, "store": 1, "not-ready": 5}
+_RETRY_SECONDS = {"no-model": 5, "store": 1, "not-ready": 5, "busy": 1}
 _API = ("/v1/", "/v2/", "/health", "/metrics", "/openapi.json")
 
 
@@ -60,6 +64,32 @@ class TooLargeError(PropensityError):
 
     status = 413
     code = "too-large"
+
+
+class TooManyError(PropensityError):
+    """The caller asks more often than one caller may.
+
+    Args:
+        wait: seconds until the next request may be made.
+        told: headers that say how much there is.
+    """
+
+    status = 429
+    code = "too-many"
+
+    def __init__(self, wait: float, told: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        super().__init__(
+            "more requests than one caller may make", hint="Wait as long as Retry-After says."
+        )
+        self.retry_seconds = max(1, math.ceil(wait))
+        self.told = tuple(told)
+
+
+class BusyError(PropensityError):
+    """More requests are under way than the service can serve at once."""
+
+    status = 503
+    code = "busy"
 
 
 class NotReadyError(PropensityError):
@@ -117,7 +147,10 @@ def report_of(error: PropensityError, request_id: str = "") -> Report:
     inside = isinstance(error, StoreError | BundleError) or error.status == 500
     detail = f"{_TITLES.get(error.code, _TITLES['internal'])}; please try again later"
     headers = {}
-    if error.code in _RETRY_SECONDS:
+    if isinstance(error, TooManyError):
+        headers = {name.decode(): value.decode() for name, value in error.told}
+        headers["Retry-After"] = str(error.retry_seconds)
+    elif error.code in _RETRY_SECONDS:
         headers["Retry-After"] = str(_RETRY_SECONDS[error.code])
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="propensity"'

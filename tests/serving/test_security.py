@@ -13,9 +13,10 @@ from served import Clock, Serve, Served, TestClient, calm, sign_in
 
 from features.clock import HOUR
 from features.definition import Definition
-from features.store.access import ROLES, revoke_key
+from features.store.access import ROLES
 from features.store.engine import Store
 from features.store.history import profiles
+from features.store.keys import revoke_key
 from serving.app import create_app
 from serving.security import ACCESS, PUBLIC, SESSION_COOKIE, require_sight, sees_owner
 
