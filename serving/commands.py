@@ -7,7 +7,7 @@ and remarks to stderr.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -227,26 +227,20 @@ def run(workspace: Workspace, settings: Any) -> None:
         StoreError: the database is not there, or not at this version's revision.
         DefinitionError: there is no lead definition that holds together.
     """
-    import uvicorn
-
     from features.store.migrate import require_current
     from serving import logs
     from serving.app import create_app
+    from serving.server import server_of
 
     # What would fail at start is said before the server begins to speak.
     require_current(workspace.store)
     workspace.definition()
     logs.configure(settings.log_level)
-    uvicorn.run(
-        create_app(settings, workspace),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=settings.max_connections,
-        timeout_graceful_shutdown=30,
-    )
+    server = server_of(create_app(settings, workspace), settings)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(3)
 
 
 def _scorer(workspace: Workspace) -> Scorer:
