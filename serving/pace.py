@@ -91,12 +91,27 @@ class Buckets:
 
 
 class Pace:
-    """The buckets of one worker."""
+    """The buckets of one worker, and whose secrets turned out good when they were last looked up."""
 
     def __init__(self, settings: Settings) -> None:
         self.keys = Buckets("key", settings.key_rate, settings.key_burst)
         self.people = Buckets("person", settings.person_rate, settings.person_burst)
         self.strangers = Buckets("address", settings.stranger_rate, settings.stranger_burst)
+        self._met: set[str] = set()
+
+    def has_met(self, secret: str) -> bool:
+        """Whether a key or a session was good when it was last looked up."""
+        return secret in self._met
+
+    def meet(self, secret: str) -> None:
+        """A key or a session turned out good."""
+        if len(self._met) >= _MOST_BUCKETS:
+            self._met.clear()
+        self._met.add(secret)
+
+    def forget(self, secret: str) -> None:
+        """A key or a session is none, or none any more."""
+        self._met.discard(secret)
 
 
 Told = tuple[tuple[bytes, bytes], tuple[bytes, bytes]]

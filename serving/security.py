@@ -107,10 +107,6 @@ class KeyRing:
         self._uses[known[0].name] = self._clock()
         return known[0]
 
-    def has_met(self, key: str) -> bool:
-        """Whether the key was good when it was last looked up."""
-        return key in self._known
-
     def caller(self, key: str) -> Caller | None:
         """Whose key this is; None when it is not known, revoked or expired."""
         if (caller := self.remembered(key)) is not None:
@@ -162,6 +158,8 @@ async def _known_caller(request: Request, allowed: Roles) -> Caller:
     pace = request.app.state.service.pace
     buckets = pace.keys if caller.csrf is None else pace.people
     request.scope["state"]["pace"] = admit(buckets, caller.name, time.monotonic())
+    if caller.csrf is None and allowed is PEOPLE:
+        raise ForbiddenError("pages are for people, and a key is not a person")
     if caller.role not in allowed:
         raise ForbiddenError(
             f"the role {caller.role} may not do this",
@@ -178,17 +176,20 @@ async def _identified(request: Request) -> Caller:
     if key is not None and (caller := service.keys.remembered(key)) is not None:
         return caller  # type: ignore[no-any-return]
     # A good caller shares an address with guessers where a proxy is not trusted to tell them apart.
-    is_stranger = key is None or not service.keys.has_met(key)
+    secret, pace = key or request.cookies.get(SESSION_COOKIE, ""), service.pace
+    is_stranger = not pace.has_met(secret)
     if is_stranger:
         request.scope["state"]["pace"] = _admit_stranger(request)
     found = await run_in_threadpool(identify, request)
     if found is None:
+        pace.forget(secret)
         raise UnauthorisedError(
             "no key and no session, or one that is not known",
             hint="Send `Authorization: Bearer pk_…`; `propensity keys create` makes a key.",
         )
     if is_stranger:
-        service.pace.strangers.give_back(caller_address(request))
+        pace.meet(secret)
+        pace.strangers.give_back(caller_address(request))
     return found
 
 

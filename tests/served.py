@@ -90,15 +90,17 @@ def make_keys(store: Store) -> dict[str, str]:
     return keys
 
 
-def sign_in(served: Served, name: str, role: Any, owner: str | None = None) -> tuple[str, str]:
+def sign_in(
+    served: Served, name: str, role: Any, owner: str | None = None, at: int = NOW
+) -> tuple[str, str]:
     """Make a person who is signed in: the session's token, and its CSRF token."""
     with served.store.write() as connection:
-        set_user(connection, name, role, PASSWORD, owner, NOW)
+        set_user(connection, name, role, PASSWORD, owner, at)
         proof = prove(connection, name, PASSWORD)
         assert proof is not None
-        token = open_session(connection, name, proof, NOW)
+        token = open_session(connection, name, proof, at)
         assert token is not None
-        session = find_session(connection, token, NOW)
+        session = find_session(connection, token, at)
     assert session is not None
     assert session.caller.csrf is not None
     return token, session.caller.csrf
