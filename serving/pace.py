@@ -129,7 +129,11 @@ def admit(buckets: Buckets, who: str, now: float) -> Told | None:
         return None
     told = (b"ratelimit-policy", buckets.policy), (b"ratelimit", buckets.describe(standing))
     if standing.wait:
-        raise TooManyError(standing.wait, told)
+        error = TooManyError(
+            "more requests than one caller may make", hint="Wait as long as Retry-After says."
+        )
+        error.wait, error.told = standing.wait, told
+        raise error
     return told
 
 

@@ -36,7 +36,7 @@ from serving.contracts import (
     read_part,
 )
 from serving.deps import CallerDep, Conn, NowDep, RequestIdDep, Service, ServiceDep
-from serving.errors import told
+from serving.errors import most_of_each, told
 from serving.limits import JsonRoute
 from serving.records import of_lead, of_row, problems_by_row
 from serving.routes.scores import LeadPath, profile_for, require_few
@@ -187,10 +187,11 @@ def _add(sort: _Sort, rows: list[Any], parts: Service, now: int, request_id: str
 def _summary(
     report: IngestReport, problems: Mapping[int, list[Problem]], results: Sequence[Result]
 ) -> dict[str, Any]:
+    most = most_of_each(len(problems))
     return {
         "added": report.added,
         "unchanged": report.unchanged,
-        "rejected": [{"index": i, "problems": told(problems[i])} for i in sorted(problems)],
+        "rejected": [{"index": i, "problems": told(problems[i], most)} for i in sorted(problems)],
         "rescored": sum(isinstance(result, LeadScore) for result in results),
     }
 
