@@ -15,7 +15,7 @@ from pydantic.json_schema import models_json_schema
 from serving.answers import Problem
 from serving.contracts import AnswerRow, DealRow, EventRow, ScoreRequest, StageRow
 from serving.errors import MEDIA_TYPE
-from serving.security import ACCESS, PUBLIC
+from serving.security import ACCESS, PUBLIC, UNMETERED
 
 _BEYOND_ROUTES = (AnswerRow, DealRow, EventRow, Problem, ScoreRequest, StageRow)
 
@@ -23,6 +23,7 @@ _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `pk_…`."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+_COUNTED = {429: "The caller asks too often; Retry-After says when to come again"}
 _ALWAYS = {401: "No key, or one that is not known", 403: "The role may not do this"}
 _WITH_BODY = {
     400: "The body cannot be read",
@@ -34,7 +35,7 @@ _MAYBE = {
     409: "It conflicts with what is there",
     422: "The request breaks the rules",
     500: "Something went wrong here",
-    503: "No model, or no database",
+    503: "No model, no database, or too much to do; Retry-After says when to come again",
 }
 
 
@@ -69,6 +70,8 @@ def _complete(operation: dict[str, Any], route: str) -> None:
         operation["security"] = [{name: []} for name in _SECURITY]
         operation["x-roles"] = sorted(allowed)
         failures |= _ALWAYS
+    if route not in UNMETERED:
+        failures |= _COUNTED
     if "requestBody" in operation:
         failures |= _WITH_BODY
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}
