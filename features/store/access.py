@@ -172,14 +172,14 @@ def find_session(
     """The session with this token; None when there is none, or no longer, or its person left it."""
     joined = sessions.join(users, users.c.name == sessions.c.user)
     # Sessions of the first release did not note their use: they count from their beginning.
-    used_at = func.coalesce(sessions.c.used_at, sessions.c.expires_at - SESSION_HOURS * HOUR)
+    last = func.coalesce(sessions.c.used_at, sessions.c.expires_at - SESSION_HOURS * HOUR)
     query = select(
-        users.c.name, users.c.role, users.c.owner, sessions.c.csrf, used_at.label("used_at")
+        users.c.name, users.c.role, users.c.owner, sessions.c.csrf, last.label("used_at")
     )
     query = query.select_from(joined).where(
         sessions.c.hash == fingerprint(token),
         sessions.c.expires_at > now,
-        used_at > now - round(idle_minutes * MINUTE),
+        last > now - round(idle_minutes * MINUTE),
     )
     row = connection.execute(query).first()
     if row is None:
