@@ -289,3 +289,27 @@ def test_the_service_starts_logs_json_and_stops_when_told(run: Run, home: Path) 
         _, logged = process.communicate(timeout=60)
     lines = [json.loads(line) for line in logged.splitlines()]
     assert any(line["event"] == "request" and line["route"] == "/health" for line in lines)
+
+
+def test_people_are_listed_without_passwords_and_can_be_removed(run: Run, home: Path) -> None:
+    run("db", "upgrade")
+    word = "a long enough password"
+    run("users", "set", "anna", "--owner", "Anna Berg", "--password-stdin", input=word + "\n")
+    listed = run("users", "list", "--json")
+    (row,) = said(listed)["users"]
+    assert (row["name"], row["role"], row["owner"]) == ("anna", "rep", "Anna Berg")
+    assert "Anna Berg" in run("users", "list").stdout
+    assert "scrypt" not in listed.stdout
+    assert said(run("users", "remove", "anna", "--json")) == {"removed": "anna"}
+    assert said(run("users", "list", "--json"))["users"] == []
+    with pytest.raises(NotFoundError):
+        run("users", "remove", "anna")
+
+
+def test_a_key_that_expires_says_when(run: Run, home: Path) -> None:
+    run("db", "upgrade")
+    run("keys", "create", "month", "--days", "30")
+    (row,) = said(run("keys", "list", "--json"))["keys"]
+    assert row["created_at"] < row["expires_at"]
+    assert row["used_at"] is None
+    assert run("keys", "create", "x", "--days", "0").exit_code == 2
