@@ -112,7 +112,8 @@ def _say_how(workspace: Workspace, port: int) -> None:
 
 def _credentials(workspace: Workspace) -> tuple[dict[str, str], str]:
     """The demo's people and key: made once, kept in a file that only its owner can read."""
-    from features.store.access import create_key, set_user
+    from features.store.access import set_user
+    from features.store.keys import create_key
 
     path = workspace.data_dir / "credentials.json"
     if path.exists():

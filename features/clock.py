@@ -19,6 +19,7 @@ Instants = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 SECOND = 1_000_000
+MINUTE = 60 * SECOND
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,6 +25,7 @@ from pydantic import (
 
 from features.errors import DefinitionError, Problem, shown
 from features.sources import Source
+from features.yaml_text import read_yaml, write_yaml
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=300)]
@@ -346,7 +345,7 @@ class Definition(_Part):
         """The definition as the YAML text it can be read from again."""
         content = self.model_dump(mode="json", exclude_defaults=True, by_alias=True)
         content.setdefault("horizon_days", self.horizon_days)
-        return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+        return write_yaml(content)
 
 
 def _repeated(definition: Definition) -> list[str]:
@@ -413,27 +412,6 @@ def _stages_close(stages: tuple[Stage, ...]) -> list[str]:
     ]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML whose only booleans are true and false, and whose dates stay text: `No` is an answer."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """The writer that belongs to `_Loader`; quoting more than it must does no harm."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tTfF")
-)
-
-
 def parse_definition(text: str, where: str = "definition") -> Definition:
     """Read a definition from YAML text.
 
@@ -445,9 +423,12 @@ def parse_definition(text: str, where: str = "definition") -> Definition:
         DefinitionError: not YAML, or any number of things wrong with it, all listed.
     """
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.YAMLError as error:
-        raise DefinitionError(f"{where} is not YAML: {error}") from error
+        content = read_yaml(text)
+    except ValueError as error:
+        hint = "docs/definition.md shows how a definition is written."
+        raise DefinitionError(
+            f"{where} is not YAML that can be taken: {error}", hint=hint
+        ) from error
     if not isinstance(content, dict):
         raise DefinitionError(f"{where} must be a mapping of keys, got {type(content).__name__}")
     try:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -34,6 +35,7 @@ from typing import Any
 from features.definition import parse_definition
 from features.errors import BundleError, PropensityError, shown
 from features.frames import FeatureFrame
+from features.json_text import read_json
 from models.blend import Blend
 from models.calibrators import calibrator_from_json
 from models.encoder import Encoder
@@ -52,6 +54,7 @@ _FILES = (
     "golden.json",
     "card.md",
 )
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _FILES_OF = {1: tuple(name for name in _FILES if name != "learner.json"), 2: _FILES}
 """Format 1 had trees alone."""
 
@@ -109,10 +112,10 @@ def read_bundle(root: Path, digest: str) -> PropensityModel:
     with _told(digest):
         model = PropensityModel(
             definition=parse_definition(texts["definition.yaml"], f"bundle {digest[:12]}"),
-            encoder=Encoder.from_json(json.loads(texts["columns.json"])),
+            encoder=Encoder.from_json(read_json(texts["columns.json"])),
             learner=_learner(texts),
-            calibrator=calibrator_from_json(json.loads(texts["calibrator.json"])),
-            about=dict(json.loads(texts["about.json"])),
+            calibrator=calibrator_from_json(read_json(texts["calibrator.json"])),
+            about=dict(read_json(texts["about.json"])),
             digest=digest,
         )
     _require_one_story(model, manifest)
@@ -122,7 +125,7 @@ def read_bundle(root: Path, digest: str) -> PropensityModel:
 def _learner(texts: Mapping[str, str]) -> Blend:
     if "learner.json" not in texts:
         return Blend.of_trees(Trees(texts["booster.txt"]))
-    return Blend.from_json(json.loads(texts["learner.json"]), texts["booster.txt"])
+    return Blend.from_json(read_json(texts["learner.json"]), texts["booster.txt"])
 
 
 def _require_one_story(model: PropensityModel, manifest: Mapping[str, Any]) -> None:
@@ -136,6 +139,18 @@ def _require_one_story(model: PropensityModel, manifest: Mapping[str, Any]) -> N
         raise BundleError(f"{named} reads {', '.join(strange[:3])}, which its definition lacks")
 
 
+_UNREADABLE = (
+    PropensityError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What content that is not what its writer wrote makes readers say."""
+
+
 @contextmanager
 def _told(digest: str) -> Iterator[None]:
     """Whatever a bundle's content makes our readers say is told as one kind of error."""
@@ -143,7 +158,7 @@ def _told(digest: str) -> Iterator[None]:
         yield
     except BundleError:
         raise
-    except (PropensityError, ValueError, LookupError, TypeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise BundleError(
             f"bundle {digest[:12]} cannot be read: {shown(error, 200)}",
             hint="Train again, or roll back to another model.",
@@ -158,14 +173,27 @@ def read_manifest(root: Path, digest: str) -> dict[str, Any]:
     """
     text = _checked(root / digest / "manifest.json", digest)
     with _told(digest):
-        manifest = dict(json.loads(text))
+        manifest = dict(read_json(text))
         files = _FILES_OF.get(manifest["format"])
         if files is None or set(manifest["files"]) != set(files):
             raise BundleError(
                 f"bundle {digest[:12]} has format {manifest['format']}, this version reads {FORMAT}",
                 hint="Train again, or use the version that wrote it.",
             )
+        _require_plain(manifest)
     return manifest
+
+
+def _require_plain(manifest: Mapping[str, Any]) -> None:
+    """Raise unless a manifest says what manifests say: an instant, an origin, and digests."""
+    digests = [manifest["definition"], manifest["booster"], *manifest["files"].values()]
+    if manifest["parent"] is not None:
+        digests.append(manifest["parent"])
+    if not all(isinstance(one, str) and _DIGEST.fullmatch(one) for one in digests):
+        raise ValueError("a digest of its manifest is none")
+    made_at = manifest["created_at"]
+    if type(made_at) is not int or made_at < 0 or not isinstance(manifest["origin"], str):
+        raise ValueError("its manifest does not say when and how it was made")
 
 
 def read_golden(root: Path, digest: str) -> tuple[list[dict[str, Any]], list[float]]:
@@ -173,7 +201,7 @@ def read_golden(root: Path, digest: str) -> tuple[list[dict[str, Any]], list[flo
     manifest = read_manifest(root, digest)
     text = _checked(root / digest / "golden.json", manifest["files"]["golden.json"])
     with _told(digest):
-        golden = json.loads(text)
+        golden = read_json(text)
         return list(golden["rows"]), list(golden["raw"])
 
 

@@ -60,13 +60,21 @@ def _said(code: int, errors: bytes) -> str:
     return f"{shown(lines[-1], 200)} (exit {code})"
 
 
+_UNFIT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What rows and columns that do not fit each other make numpy and our readers say."""
+
+
 def check_golden(root: Path, digest: str) -> None:
     """Raise `BundleError` unless every golden row gets exactly its recorded raw score."""
     model = read_bundle(root, digest)
     rows, expected = read_golden(root, digest)
     if not rows or len(rows) != len(expected):
         raise BundleError(f"bundle {digest[:12]} has no golden rows to be tried on")
-    raw = model.raw(FeatureFrame.of_rows(rows, column_kinds(model.catalog)))
+    try:
+        raw = model.raw(FeatureFrame.of_rows(rows, column_kinds(model.catalog)))
+    except (PropensityError, *_UNFIT) as error:
+        message = f"bundle {digest[:12]} cannot score its golden rows: {shown(error, 200)}"
+        raise BundleError(message) from error
     # Not "further than": a recorded score that is no number is wrong too.
     wrong = np.flatnonzero(~(np.abs(raw - _numbers(expected, digest)) <= 1e-12))
     if len(wrong):

@@ -130,14 +130,20 @@ class Encoder:
             columns = tuple(
                 EncodedColumn(
                     str(item["name"]),
-                    None if item["levels"] is None else tuple(map(str, item["levels"])),
-                    tuple(map(str, item["merged"])),
+                    None if item["levels"] is None else _words(item["levels"]),
+                    _words(item["merged"]),
                 )
                 for item in content
             )
         except (KeyError, TypeError) as error:
             raise BundleError(f"the bundle's columns cannot be read: {error!r}") from error
         return cls(columns)
+
+
+def _words(content: Any) -> tuple[str, ...]:
+    if not isinstance(content, list) or not all(isinstance(word, str) for word in content):
+        raise TypeError("levels are a list of words")
+    return tuple(content)
 
 
 def _codes(column: EncodedColumn, values: Category) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ Nothing is read from the environment at import: the command line does it once an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -32,9 +32,9 @@ class Workspace:
     """
 
     data_dir: Path
-    database_url: str
+    database_url: str = field(repr=False)
     definition_path: Path
-    mlflow_uri: str
+    mlflow_uri: str = field(repr=False)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Workspace:

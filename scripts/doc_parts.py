@@ -151,7 +151,8 @@ def _roles(roles: frozenset[Any]) -> str:
 
 def errors(_page: str) -> str:
     """Every kind of error that the API answers with."""
-    status = {kind.code: kind.status for kind in _kinds(PropensityError)} | {"too-slow": 408}
+    status = {kind.code: kind.status for kind in _kinds(PropensityError)}
+    status |= {"too-slow": 408, "misdirected": 421}
     rows = (
         (str(status[code]), f"`{code}`", title) for code, title in served_errors._TITLES.items()
     )

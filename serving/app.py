@@ -1,14 +1,15 @@
 """How is the service put together? `create_app(settings, workspace)` and nothing global.
 
 Nothing is read and no thread runs before the app starts; when it stops, threads are waited for and
-connections given back. Layers, from outside: envelope (id, log, headers), body limit, routes; every
-route is behind `let_in`, and a route without a row in `serving.security.ACCESS` lets nobody in.
+connections given back. Layers, from outside: envelope (id, log, headers), crowd, body limit, routes;
+every route is behind `let_in`, and a route without a row in `serving.security.ACCESS` lets nobody in.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
@@ -16,17 +17,21 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from features.clock import SECOND
+from features.errors import StoreError
 from features.store.audit import note_definition
 from features.store.idempotency import prune
 from features.store.migrate import require_current
 from models.workspace import Workspace
 from serving import errors, openapi
 from serving.addresses import LeadIds
+from serving.attempts import FailedSignIns, Hashing
+from serving.crowd import Crowd
 from serving.deps import Clock, Service, wall_clock
 from serving.error_pages import error_page
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.middleware import Envelope
+from serving.pace import Pace
 from serving.queueing import QueueRefresher
 from serving.routes import (
     erasure,
@@ -46,6 +51,7 @@ from serving.state import LiveModel, Repeating
 
 VERSION = "0.1.0"
 _HOUSEKEEPING_SECONDS = 600.0
+_NOTE_USES_SECONDS = 30.0
 _STATIC = Path(__file__).parent / "static"
 
 DESCRIPTION = """\
@@ -79,6 +85,8 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
             service.refresher.stopping = True
             for thread in threads:
                 await run_in_threadpool(thread.stop)
+            with suppress(StoreError):
+                await run_in_threadpool(service.keys.note_uses)
             service.store.close()
 
     app = FastAPI(
@@ -92,9 +100,11 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         redirect_slashes=False,
     )
     errors.install(app)
+    app.state.bulk_places = asyncio.Semaphore(settings.max_bulk_in_flight)
     app.add_middleware(LeadIds)
     app.add_middleware(BodyLimit, settings=settings)
-    app.add_middleware(Envelope, metrics=metrics)
+    app.add_middleware(Crowd, most=settings.max_in_flight)
+    app.add_middleware(Envelope, metrics=metrics, hsts_seconds=settings.hsts_seconds)
     for part in (
         scores,
         insights,
@@ -131,7 +141,10 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         refresher=QueueRefresher(
             workspace.store, live.scorer, clock, settings.queue_refresh_minutes
         ),
-        keys=KeyRing(workspace.store, settings.key_cache_seconds),
+        keys=KeyRing(workspace.store, settings.key_cache_seconds, clock),
+        pace=Pace(settings),
+        sign_ins=FailedSignIns(),
+        hashing=Hashing(),
         metrics=metrics,
         clock=clock,
     )
@@ -143,6 +156,7 @@ def _threads(service: Service) -> list[Repeating]:
     threads = [
         Repeating("champion", seconds, _watch(service)),
         Repeating("housekeeping", _HOUSEKEEPING_SECONDS, lambda: _prune(service)),
+        Repeating("key uses", _NOTE_USES_SECONDS, service.keys.note_uses),
     ]
     if service.settings.refresh_queue:
         threads.append(Repeating("queue", seconds, lambda: _refresh(service)))

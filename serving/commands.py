@@ -6,24 +6,23 @@ and remarks to stderr.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from serving import access_commands
 from serving.record_commands import audited
+from serving.telling import Json, err
+from serving.telling import now as _now
+from serving.telling import tell as _tell
+from serving.telling import workspace as _workspace
 
 if TYPE_CHECKING:
     from features.store.files.report import FileReport
@@ -32,44 +31,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 database = typer.Typer(no_args_is_help=True, help="The database.")
-keys = typer.Typer(no_args_is_help=True, help="Keys for machines.")
-users = typer.Typer(no_args_is_help=True, help="People who sign in.")
 queue = typer.Typer(no_args_is_help=True, help="The queue of open leads.")
 app.add_typer(database, name="db")
-app.add_typer(keys, name="keys")
-app.add_typer(users, name="users")
+app.add_typer(access_commands.keys, name="keys")
+app.add_typer(access_commands.users, name="users")
 app.add_typer(queue, name="queue")
-
-out = Console()
-err = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")]
-
-
-class RoleName(StrEnum):
-    """What a key or a person may do."""
-
-    crm = "crm"
-    analyst = "analyst"
-    rep = "rep"
-    admin = "admin"
-
-
-def _workspace() -> Workspace:
-    from models.workspace import Workspace
-
-    return Workspace.of(os.environ)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
-
-
-def _tell(content: dict[str, Any], words: str | Table, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(content, allow_nan=False))  # noqa: T201 - machines read stdout
-    else:
-        out.print(words, highlight=False)
 
 
 @contextmanager
@@ -89,10 +55,8 @@ def db_upgrade(as_json: Json = False) -> None:
     store = _workspace().store
     upgrade(store)
     _, newest = revisions(store)
-    where = store.url.render_as_string(hide_password=True)
-    _tell(
-        {"database": where, "revision": newest}, f"{escape(where)} is at revision {newest}", as_json
-    )
+    words = f"{escape(store.name)} is at revision {newest}"
+    _tell({"database": store.name, "revision": newest}, words, as_json)
 
 
 @app.command()
@@ -172,84 +136,6 @@ def import_files(
         figures = (one.rows, one.added, one.unchanged, one.rejected)
         table.add_row(escape(one.file), *(f"{figure:,}" for figure in figures))
     _tell(report.to_json(), table, as_json)
-
-
-@keys.command("create")
-def keys_create(
-    name: Annotated[str, typer.Argument(help="Who will use it, such as crm-production.")],
-    role: Annotated[RoleName, typer.Option(help="What it may do.")] = RoleName.crm,
-    as_json: Json = False,
-) -> None:
-    """Make a key. It is shown once; only its hash is kept."""
-    from features.store.access import create_key
-
-    with _workspace().store.write() as connection:
-        key = create_key(connection, name, role.value, _now())
-        audited(connection, "key_created", name, role=role.value)
-    words = f"{key}\n[dim]the key of {escape(name)} ({role.value}); it is not shown again[/]"
-    _tell({"name": name, "role": role.value, "key": key}, words, as_json)
-
-
-@keys.command("list")
-def keys_list(as_json: Json = False) -> None:
-    """All keys, as far as they can be shown."""
-    from features.clock import iso
-    from features.store.access import list_keys
-
-    with _workspace().store.read() as connection:
-        found = list_keys(connection)
-    rows = [
-        {
-            "name": key.name,
-            "role": key.role,
-            "prefix": key.prefix,
-            "created_at": iso(key.created_at),
-            "revoked_at": None if key.revoked_at is None else iso(key.revoked_at),
-        }
-        for key in found
-    ]
-    table = Table("name", "role", "begins with", "made", "revoked")
-    for row in rows:
-        table.add_row(*(escape(cell or "") for cell in row.values()))
-    _tell({"keys": rows}, table, as_json)
-
-
-@keys.command("revoke")
-def keys_revoke(name: str, as_json: Json = False) -> None:
-    """Make a key worthless, within a second on every server."""
-    from features.store.access import revoke_key
-
-    with _workspace().store.write() as connection:
-        revoke_key(connection, name, _now())
-        audited(connection, "key_revoked", name)
-    _tell({"revoked": name}, f"the key of {escape(name)} is revoked", as_json)
-
-
-@users.command("set")
-def users_set(
-    name: Annotated[str, typer.Argument(help="The name to sign in with.")],
-    role: Annotated[RoleName, typer.Option(help="What the person may do.")] = RoleName.rep,
-    owner: Annotated[
-        str | None, typer.Option(help="As whom the person owns leads; by default as NAME.")
-    ] = None,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from stdin.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Let a person sign in, or change role and password. Asks for the password."""
-    from features.store.access import set_user
-
-    if password_stdin:
-        password = sys.stdin.readline().rstrip("\n")
-    else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    owns = owner or (name if role is RoleName.rep else None)
-    with _workspace().store.write() as connection:
-        set_user(connection, name, role.value, password, owns, _now())
-        audited(connection, "user_set", name, role=role.value, owner=owns)
-    words = f"{escape(name)} ({role.value}) may sign in"
-    _tell({"name": name, "role": role.value, "owner": owns}, words, as_json)
 
 
 @app.command()
@@ -344,26 +230,20 @@ def run(workspace: Workspace, settings: Any) -> None:
         StoreError: the database is not there, or not at this version's revision.
         DefinitionError: there is no lead definition that holds together.
     """
-    import uvicorn
-
     from features.store.migrate import require_current
     from serving import logs
     from serving.app import create_app
+    from serving.server import server_of
 
     # What would fail at start is said before the server begins to speak.
     require_current(workspace.store)
     workspace.definition()
     logs.configure(settings.log_level)
-    uvicorn.run(
-        create_app(settings, workspace),
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        limit_concurrency=settings.max_connections,
-        timeout_graceful_shutdown=30,
-    )
+    server = server_of(create_app(settings, workspace), settings)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise SystemExit(3)
 
 
 def _scorer(workspace: Workspace) -> Scorer:

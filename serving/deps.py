@@ -17,8 +17,10 @@ from features.errors import UnauthorisedError
 from features.store.access import Caller
 from features.store.engine import Connection, Store
 from models.workspace import Workspace
+from serving.attempts import FailedSignIns, Hashing
 from serving.metrics import Metrics
 from serving.once import Once, once_of
+from serving.pace import Pace
 from serving.queueing import QueueRefresher
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
@@ -36,6 +38,9 @@ class Service:
     live: LiveModel
     refresher: QueueRefresher
     keys: KeyRing
+    pace: Pace
+    sign_ins: FailedSignIns
+    hashing: Hashing
     metrics: Metrics
     clock: Clock
 

@@ -118,7 +118,7 @@ def _store(workspace: Workspace) -> Iterator[Finding]:
         return
     workspace.store.check()
     present, newest = revisions(workspace.store)
-    where = workspace.store.url.render_as_string(hide_password=True)
+    where = workspace.store.name
     if present == newest:
         yield Finding("store", "well", f"{where} at revision {present}")
     else:

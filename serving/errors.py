@@ -10,6 +10,7 @@ A page that asks for HTML gets a page, if `app.state.error_page` makes one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -28,6 +29,8 @@ log = structlog.get_logger("propensity.errors")
 MEDIA_TYPE = "application/problem+json"
 MOST_PROBLEMS = 100
 """Problems listed in one answer; how many more there are is said."""
+_MOST_OF_BATCH = 1_000
+"""Problems listed of all rows of a batch together, but for one of each row, which each row has."""
 
 _TITLES = {
     "definition": "The lead definition does not hold together",
@@ -41,13 +44,16 @@ _TITLES = {
     "malformed": "The body cannot be read",
     "too-large": "The body is too large",
     "too-slow": "The body came too slowly",
+    "too-many": "Too many requests",
+    "busy": "The service is busy",
+    "misdirected": "The request is for somebody else",
     "not-ready": "The service is not ready",
     "in-flight": "The same request is being carried out",
     "key-reused": "The key was used for another request",
     "unsigned": "The message is not signed as it should be",
     "internal": "Something went wrong here",
 }
-_RETRY_SECONDS = {"no-model": 5, "store": 1, "not-ready": 5, "in-flight": 1}
+_RETRY_SECONDS = {"no-model": 5, "store": 1, "not-ready": 5, "in-flight": 1, "busy": 1}
 _API = ("/v1/", "/v2/", "/health", "/metrics", "/openapi.json")
 
 
@@ -86,6 +92,27 @@ class UnsignedError(PropensityError):
     code = "unsigned"
 
 
+class TooManyError(PropensityError):
+    """The caller asks more often than one caller may.
+
+    Attributes:
+        wait: seconds until the next request may be made.
+        told: headers that say how much there is.
+    """
+
+    status = 429
+    code = "too-many"
+    wait: float = 1.0
+    told: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class BusyError(PropensityError):
+    """More requests are under way than the service can serve at once."""
+
+    status = 503
+    code = "busy"
+
+
 class NotReadyError(PropensityError):
     """The service cannot answer yet, or not now."""
 
@@ -110,30 +137,39 @@ class Report:
         """The sort of error in a few words."""
         return _TITLES.get(self.code) or HTTPStatus(self.status).phrase
 
-    def to_json(self) -> dict[str, Any]:
-        """The error as problem+json."""
+    def to_json(self, most: int = MOST_PROBLEMS) -> dict[str, Any]:
+        """The error as problem+json, with so many problems at most."""
         return {
             "type": f"urn:propensity:problem:{self.code}",
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
             "hint": self.hint,
-            "problems": told(self.problems),
+            "problems": told(self.problems, most),
             "request_id": self.request_id,
         }
 
 
-def told(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    """Problems without the values that were sent; at most `MOST_PROBLEMS`, and how many more."""
+def told(problems: Iterable[Problem], most: int = MOST_PROBLEMS) -> list[dict[str, str]]:
+    """Problems without the values that were sent; at most so many, and how many more."""
     every = list(problems)
     found = [
         {"where": problem.where, "field": _short(problem.field), "message": problem.message}
-        for problem in every[:MOST_PROBLEMS]
+        for problem in every[:most]
     ]
-    if len(every) > MOST_PROBLEMS:
-        message = f"{len(every) - MOST_PROBLEMS} more problems are not listed"
+    if len(every) > most:
+        message = f"{len(every) - most} more problems are not listed"
         found.append({"where": "the rest", "field": "", "message": message})
     return found
+
+
+def most_of_each(rows: int) -> int:
+    """Problems that each of so many bad rows may list, so that bad rows make no answer huge.
+
+    >>> most_of_each(1), most_of_each(100), most_of_each(10_000)
+    (100, 10, 1)
+    """
+    return max(1, min(MOST_PROBLEMS, _MOST_OF_BATCH // max(1, rows)))
 
 
 def report_of(error: PropensityError, request_id: str = "") -> Report:
@@ -141,7 +177,10 @@ def report_of(error: PropensityError, request_id: str = "") -> Report:
     inside = isinstance(error, StoreError | BundleError) or error.status == 500
     detail = f"{_TITLES.get(error.code, _TITLES['internal'])}; please try again later"
     headers = {}
-    if error.code in _RETRY_SECONDS:
+    if isinstance(error, TooManyError):
+        headers = {name.decode(): value.decode() for name, value in error.told}
+        headers["Retry-After"] = str(max(1, math.ceil(error.wait)))
+    elif error.code in _RETRY_SECONDS:
         headers["Retry-After"] = str(_RETRY_SECONDS[error.code])
     if error.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="propensity"'

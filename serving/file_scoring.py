@@ -20,6 +20,7 @@ from features.definition import Definition
 from features.errors import InputError, Problem, PropensityError
 from features.quality import record_problems, text_problem
 from features.sources import Format
+from features.spreadsheets import guarded
 from features.store.engine import Store
 from features.store.files.cells import Mapped
 from features.store.files.checks import column_problems
@@ -31,8 +32,6 @@ from serving.scoring import Ask, LeadScore, Occasion, Result, Scorer, score
 
 CHUNK = 1_000
 """Rows scored at once; memory holds no more."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 COLUMNS = (
     "line",
@@ -107,15 +106,6 @@ def score_file(
     return FileScored(
         rows=scored + lost, scored=scored, refused=dict(refused.most_common(20)), routes=routes
     )
-
-
-def guarded(text: str) -> str:
-    """A text that no spreadsheet takes for a formula.
-
-    >>> guarded("=1+1"), guarded("-2"), guarded("Contoso")
-    ("'=1+1", "'-2", 'Contoso')
-    """
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _scored(

@@ -32,7 +32,7 @@ from serving.contracts import (
     read_part,
 )
 from serving.deps import Service
-from serving.errors import told
+from serving.errors import most_of_each, told
 from serving.once import Once
 from serving.records import of_lead, of_row, problems_by_row
 from serving.scoring import Ask, LeadScore, Occasion, Result, score
@@ -80,7 +80,10 @@ class Taken:
 
     def answer(self, rescored: int) -> Response:
         """As it is told."""
-        rejected = [{"index": i, "problems": told(self.problems[i])} for i in sorted(self.problems)]
+        most = most_of_each(len(self.problems))
+        rejected = [
+            {"index": i, "problems": told(self.problems[i], most)} for i in sorted(self.problems)
+        ]
         return JSONResponse(
             {
                 "added": self.added,

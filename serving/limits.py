@@ -1,6 +1,7 @@
 """How much may one request bring? Bytes, time, keys, depth: refused before they cost anything.
 
-Bytes are counted as they come, because a chunked body does not say how long it is. JSON is read
+Bytes are counted as they come, because a chunked body does not say how long it is; a sender that
+dribbles is cut off, because each byte would begin its patience anew. JSON is read
 strictly: what some readers take and others refuse (NaN, 1e400, a key given twice) is refused.
 """
 
@@ -10,7 +11,8 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 from fastapi import Request, Response
@@ -19,7 +21,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import MalformedError, Report, TooLargeError, as_response
+from features.store.access import Caller
+from serving.errors import BusyError, MalformedError, Report, TooLargeError, as_response
 from serving.once import answered_once
 from serving.security import let_in
 from serving.settings import Settings
@@ -27,10 +30,17 @@ from serving.settings import Settings
 BULK = ("/v1/scores/batch", "/v1/answers", "/v1/events", "/v1/stages", "/v1/deals")
 """Addresses that take many rows at once."""
 
+PROBES = frozenset(
+    {"/health", "/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready"}
+)
+"""Addresses that tell how the service is; whoever asks there must get an answer."""
+
 FORMS = ("/sign-in", "/sign-out")
 """Addresses that take a small form."""
 
 _LONGEST_FORM = 16 * 1024
+_FORM_SECONDS = 10.0
+_BULK_PATIENCE_SECONDS = 10.0
 _LONGEST_HEADERS = 32 * 1024
 _LONGEST_COOKIE = 4 * 1024
 
@@ -39,7 +49,7 @@ _LONGEST_INTEGER = 18
 
 
 class BodyLimit:
-    """Answers 413 as soon as a body is too long, and 408 when its sender falls silent.
+    """Answers 413 as soon as a body is too long, and 408 when it comes too slowly.
 
     Args:
         app: what comes next.
@@ -49,6 +59,8 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
         self._settings = settings
+        names = (name.strip().lower() for name in settings.hosts.split(","))
+        self._hosts = frozenset(name.encode() for name in names if name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, with its body counted."""
@@ -57,8 +69,9 @@ class BodyLimit:
             return
         settings = self._settings
         most = _most_bytes(scope["path"], settings)
-        body = _Counted(receive, send, most, settings.body_seconds)
-        if refusal := _headers_refused(scope):
+        whole = _FORM_SECONDS if scope["path"] in FORMS else settings.body_deadline_seconds
+        body = _Counted(receive, send, most, settings.body_seconds, whole)
+        if refusal := _headers_refused(scope) or self._host_refused(scope):
             await body.refuse(*refusal, scope)
             return
         if _announced(scope) > most:
@@ -68,6 +81,20 @@ class BodyLimit:
             await self._app(scope, body.receive, body.send)
         if body.refusal is not None and not body.has_answered:
             await body.refuse(*body.refusal, scope)
+
+    def _host_refused(self, scope: Scope) -> tuple[int, str, str] | None:
+        """Why a request is refused for the name that it was sent to."""
+        if not self._hosts or scope["path"] in PROBES:
+            return None
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        if len(named) == 1 and _without_port(named[0].lower()) in self._hosts:
+            return None
+        return 421, "misdirected", "the service does not go by this name"
+
+
+def _without_port(host: bytes) -> bytes:
+    name, colon, port = host.rpartition(b":")
+    return name if colon and port.isdigit() else host
 
 
 def _most_bytes(path: str, settings: Settings) -> int:
@@ -99,13 +126,25 @@ class _RefusedError(Exception):
 
 
 class _Counted:
-    """A request's body and its answer: once the body is refused, only the refusal is sent."""
+    """A request's body and its answer: once the body is refused, only the refusal is sent.
 
-    def __init__(self, receive: Receive, send: Send, most: int, seconds: float) -> None:
+    Args:
+        receive: gives the next piece.
+        send: takes the answer.
+        most: bytes of the longest body.
+        silence: seconds until the next piece must be there.
+        whole: seconds until all of it must be there, however its sender dribbles.
+    """
+
+    def __init__(
+        self, receive: Receive, send: Send, most: int, silence: float, whole: float
+    ) -> None:
         self._receive = receive
         self._send = send
         self._most = most
-        self._seconds = seconds
+        self._silence = silence
+        self._whole = whole
+        self._until: float | None = None
         self._length = 0
         self._is_complete = False
         self.refusal: tuple[int, str, str] | None = None
@@ -114,11 +153,14 @@ class _Counted:
     async def receive(self) -> Message:
         if self._is_complete:
             return await self._receive()
+        now = asyncio.get_running_loop().time()
+        if self._until is None:
+            self._until = now + self._whole
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout_at(min(now + self._silence, self._until)):
                 message = await self._receive()
         except TimeoutError:
-            self._give_up(408, "too-slow", f"no more of the body came within {self._seconds:g} s")
+            self._give_up(408, "too-slow", "the body came too slowly, or not to its end")
         self._length += len(message.get("body", b""))
         if self._length > self._most:
             self._give_up(413, "too-large", f"the body is longer than {self._most} bytes")
@@ -169,12 +211,37 @@ class JsonRoute(APIRoute):
         async def handler(request: Request) -> Response:
             as_json = _JsonRequest(request.scope, request.receive)
             caller = await let_in(as_json)
+            if self.path_format not in BULK:
+                return await read_and_answered(as_json, caller)
+            async with _a_place(request.app.state.bulk_places):
+                return await read_and_answered(as_json, caller)
+
+        async def read_and_answered(as_json: Request, caller: Caller | None) -> Response:
             if self.body_field is not None:
                 # Read here, where what is wrong with a body is not taken for something else.
                 await as_json.json()
             return await answered_once(as_json, caller, answer)
 
         return handler
+
+
+@asynccontextmanager
+async def _a_place(places: asyncio.Semaphore) -> AsyncIterator[None]:
+    """A place among the requests that bring many rows; their bodies together bound the memory.
+
+    Raises:
+        BusyError: none became free in time.
+    """
+    try:
+        async with asyncio.timeout(_BULK_PATIENCE_SECONDS):
+            await places.acquire()
+    except TimeoutError as error:
+        said = "too many requests with many rows are under way"
+        raise BusyError(said, hint="Send fewer of them at once.") from error
+    try:
+        yield
+    finally:
+        places.release()
 
 
 class _JsonRequest(Request):

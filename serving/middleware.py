@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
 
 import structlog
 from starlette.datastructures import MutableHeaders
@@ -43,11 +44,15 @@ class Envelope:
     Args:
         app: what comes next.
         metrics: where requests are counted.
+        hsts_seconds: how long browsers are to insist on HTTPS; 0: nothing is said.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, hsts_seconds: int = 0) -> None:
         self._app = app
         self._metrics = metrics
+        self._headers = dict(SECURITY_HEADERS)
+        if hsts_seconds:
+            self._headers["Strict-Transport-Security"] = f"max-age={hsts_seconds}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and answer in its place when it fails."""
@@ -63,7 +68,7 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                _add_headers(message, request_id, scope["path"])
+                _add_headers(message, request_id, scope, self._headers)
             await send(message)
 
         try:
@@ -99,12 +104,14 @@ def _given_id(scope: Scope) -> str | None:
     return None
 
 
-def _add_headers(message: Message, request_id: str, path: str) -> None:
+def _add_headers(message: Message, request_id: str, scope: Scope, every: Mapping[str, str]) -> None:
+    if (told := scope["state"].get("pace")) is not None and message["status"] != 429:
+        message["headers"].extend(told)
     headers = MutableHeaders(scope=message)
     headers["X-Request-Id"] = request_id
-    for name, value in SECURITY_HEADERS.items():
+    for name, value in every.items():
         headers.setdefault(name, value)
-    if not path.startswith("/static/"):
+    if not scope["path"].startswith("/static/"):
         headers.setdefault("Cache-Control", "no-store")
 
 

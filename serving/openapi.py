@@ -24,7 +24,7 @@ from serving.contracts import (
 )
 from serving.errors import MEDIA_TYPE
 from serving.once import HEADER
-from serving.security import ACCESS, PUBLIC, SIGNED
+from serving.security import ACCESS, PUBLIC, SIGNED, UNMETERED
 
 _BEYOND_ROUTES = (
     AnswerRow,
@@ -41,6 +41,7 @@ _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `pk_…`."},
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
+_COUNTED = {429: "The caller asks too often; Retry-After says when to come again"}
 _ALWAYS = {401: "No key, or one that is not known", 403: "The role may not do this"}
 _KEY = {
     "name": HEADER,
@@ -59,7 +60,7 @@ _MAYBE = {
     409: "It conflicts with what is there",
     422: "The request breaks the rules",
     500: "Something went wrong here",
-    503: "No model, or no database",
+    503: "No model, no database, or too much to do; Retry-After says when to come again",
 }
 
 
@@ -98,6 +99,8 @@ def _complete(operation: dict[str, Any], route: str) -> None:
         operation.setdefault("parameters", []).append(_KEY)
     if route in SIGNED:
         failures[401] = "Not signed with a secret of this sender"
+    if route not in UNMETERED:
+        failures |= _COUNTED
     if "requestBody" in operation:
         failures |= _WITH_BODY
     problem = {"schema": {"$ref": "#/components/schemas/Problem"}}

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from serving.telling import Json, err, now, tell, workspace
 
 if TYPE_CHECKING:
     from features.store.engine import Connection
@@ -28,41 +27,26 @@ audit = typer.Typer(no_args_is_help=True, help="Who did what, when, to what.")
 app.add_typer(webhooks, name="webhooks")
 app.add_typer(audit, name="audit")
 
-out = Console()
-err = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of words.")]
 Sender = Annotated[str, typer.Argument(help="The sender's name, such as crm.")]
 Given = Annotated[
     bool, typer.Option("--secret-stdin", help="Read a secret of the sender's own from stdin.")
 ]
 
 
-def _workspace() -> Workspace:
+def _current() -> Workspace:
+    """The installation, whose database is at this version's revision."""
     from features.store.migrate import require_current
-    from models.workspace import Workspace
 
-    workspace = Workspace.of(os.environ)
-    require_current(workspace.store)
-    return workspace
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000
-
-
-def _tell(content: dict[str, Any], words: str | Table, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(content, allow_nan=False))  # noqa: T201 - machines read stdout
-    else:
-        out.print(words, highlight=False)
+    found = workspace()
+    require_current(found.store)
+    return found
 
 
 def audited(connection: Connection, action: str, name: str, **detail: Any) -> None:
     """Note in the audit log that whoever is logged in on this machine did something."""
     from features.store.audit import Entry, note
 
-    entry = Entry(at=_now(), actor=getpass.getuser(), action=action, object=name, detail=detail)
+    entry = Entry(at=now(), actor=getpass.getuser(), action=action, object=name, detail=detail)
     note(connection, entry)
 
 
@@ -79,11 +63,11 @@ def erase(
     from features.store.erasure import compact, flush, forget_in_files
     from features.store.erasure import erase as forget
 
-    workspace = _workspace()
+    workspace = _current()
     if not yes:
         typer.confirm(f"Erase all of {lead}? It cannot be undone", abort=True, err=True)
     with workspace.store.write() as connection:
-        done = forget(connection, lead, by=getpass.getuser(), now=_now())
+        done = forget(connection, lead, by=getpass.getuser(), now=now())
     (compact if vacuum else flush)(workspace.store)
     rows = forget_in_files(workspace.data_dir / "rejects", lead)
     content = {**done.to_json(), "rejected_rows": rows}
@@ -92,7 +76,7 @@ def erase(
         "Backups and your own exports still hold what they held: see docs/operations.md.",
         highlight=False,
     )
-    _tell(content, f"erased: {figures or 'nothing was left to erase'}", as_json)
+    tell(content, f"erased: {figures or 'nothing was left to erase'}", as_json)
 
 
 @app.command()
@@ -113,18 +97,18 @@ def reconcile(
     from features.store.reconciliation import catch_up, note_run
     from features.store.reconciliation import reconcile as compare
 
-    workspace, now = _workspace(), _now()
-    definition = workspace.definition()
-    told = deals_told(definition, file, now, mapping=mapping, source=source)
-    with workspace.store.write() as connection:
+    here, at = _current(), now()
+    definition = here.definition()
+    told = deals_told(definition, file, at, mapping=mapping, source=source)
+    with here.store.write() as connection:
         found = compare(connection, told.deals, told.source)
         if apply:
-            found = catch_up(connection, found, definition, now)
-        note_run(connection, told.source, found, now)
+            found = catch_up(connection, found, definition, at)
+        note_run(connection, told.source, found, at)
     for problem in [*told.problems, *found.problems][:20]:
         err.print(f"[red]not compared or written[/]: {escape(str(problem))}", highlight=False)
     content = {**found.to_json(), "rejected": len(told.problems), "applied": apply}
-    _tell(content, _found_words(found, apply), as_json)
+    tell(content, _found_words(found, apply), as_json)
 
 
 def _found_words(found: Reconciliation, applied: bool) -> Table:
@@ -147,8 +131,8 @@ def webhooks_add(source: Sender, secret_stdin: Given = False, as_json: Json = Fa
     """Let a sender in. Its secret is shown once."""
     from features.store.webhooks import add_sender
 
-    with _workspace().store.write() as connection:
-        secret = add_sender(connection, source, _now(), _secret(secret_stdin))
+    with _current().store.write() as connection:
+        secret = add_sender(connection, source, now(), _secret(secret_stdin))
         audited(connection, "webhook_added", source)
     _show_secret(source, secret, as_json)
 
@@ -165,11 +149,11 @@ def webhooks_rotate(
     """Give a sender a new secret; the old ones stay good for a while."""
     from features.store.webhooks import rotate_secret
 
-    with _workspace().store.write() as connection:
+    with _current().store.write() as connection:
         secret = rotate_secret(
             connection,
             source,
-            _now(),
+            now(),
             overlap_hours=overlap_hours,
             secret=_secret(secret_stdin),
         )
@@ -182,10 +166,10 @@ def webhooks_revoke(source: Sender, as_json: Json = False) -> None:
     """Let a sender in no more; it holds with the next message."""
     from features.store.webhooks import revoke_sender
 
-    with _workspace().store.write() as connection:
-        revoke_sender(connection, source, _now())
+    with _current().store.write() as connection:
+        revoke_sender(connection, source, now())
         audited(connection, "webhook_revoked", source)
-    _tell({"revoked": source}, f"{escape(source)} is let in no more", as_json)
+    tell({"revoked": source}, f"{escape(source)} is let in no more", as_json)
 
 
 @webhooks.command("list")
@@ -194,7 +178,7 @@ def webhooks_list(as_json: Json = False) -> None:
     from features.clock import iso
     from features.store.webhooks import list_secrets
 
-    with _workspace().store.read() as connection:
+    with _current().store.read() as connection:
         found = list_secrets(connection)
     rows = [
         {
@@ -207,7 +191,7 @@ def webhooks_list(as_json: Json = False) -> None:
     table = Table("sender", "secret made", "good until")
     for row in rows:
         table.add_row(*(escape(cell or "") for cell in row.values()))
-    _tell({"senders": rows}, table, as_json)
+    tell({"senders": rows}, table, as_json)
 
 
 def _secret(from_stdin: bool) -> str | None:
@@ -216,7 +200,7 @@ def _secret(from_stdin: bool) -> str | None:
 
 def _show_secret(source: str, secret: str, as_json: bool) -> None:
     words = f"{secret}\n[dim]the secret of {escape(source)}; it is not shown again[/]"
-    _tell({"source": source, "secret": secret}, words, as_json)
+    tell({"source": source, "secret": secret}, words, as_json)
 
 
 @audit.command("show")
@@ -228,7 +212,7 @@ def audit_show(
     from features.clock import iso
     from features.store.audit import links
 
-    with _workspace().store.read() as connection:
+    with _current().store.read() as connection:
         found = list(links(connection, after=after))
     rows = [
         {
@@ -247,7 +231,7 @@ def audit_show(
         cells = (row["number"], row["at"], row["actor"], row["action"], row["object"])
         detail = json.dumps(row["detail"]) if row["detail"] else ""
         table.add_row(*(escape(str(cell)) for cell in (*cells, detail)))
-    _tell({"entries": rows}, table, as_json)
+    tell({"entries": rows}, table, as_json)
 
 
 @audit.command("verify")
@@ -260,7 +244,7 @@ def audit_verify(
     """Look whether the log is whole; exit code 1 when an entry was edited, dropped or moved."""
     from features.store.audit import BEGINNING, links, verify
 
-    with _workspace().store.read() as connection:
+    with _current().store.read() as connection:
         verdict = verify(connection)
         problems = list(verdict.problems)
         if expect and expect not in (BEGINNING, *(link.hash for link in links(connection))):
@@ -272,6 +256,6 @@ def audit_verify(
         "problems": problems,
     }
     words = [f"{verdict.entries:,} entries, the last one {verdict.head}", *problems]
-    _tell(content, escape("\n".join(words)), as_json)
+    tell(content, escape("\n".join(words)), as_json)
     if problems:
         raise typer.Exit(1)

@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from features.errors import ForbiddenError, NotFoundError, UnauthorisedError
-from features.store.access import Caller, Role, caller_of_key, caller_of_session
+from features.clock import MINUTE
+from features.errors import ForbiddenError, NotFoundError, StoreError, UnauthorisedError
+from features.store.access import Caller, Role, find_session, note_session
 from features.store.engine import Store
+from features.store.keys import caller_of_key, note_uses
+from serving.pace import admit, neighbourhood
 
 SESSION_COOKIE: Final = "propensity_session"
 CSRF_HEADER: Final = "x-csrf-token"
 CSRF_FIELD: Final = "csrf"
+
+_NOTE_USE_EVERY: Final = MINUTE
+"""How exactly the last use of a session is known; a write for each request would be too dear."""
 
 Roles = frozenset[Role]
 
@@ -74,29 +81,57 @@ SIGNED: Final = frozenset({"POST /v1/webhooks/{source}"})
 """Routes that let in no role, but every message signed with a secret of its sender."""
 
 
+UNMETERED: Final = frozenset(route for route in ACCESS if "/health" in route)
+"""A probe that was told to wait would take the service out of rotation."""
+
+
 class KeyRing:
     """Looks keys up, and remembers a good one for at most `seconds`.
 
     Only keys that were accepted are remembered, so guesses take no memory; a revoked key is refused
     within `seconds`.
+
+    Args:
+        store: where the keys are.
+        seconds: how long a key may be accepted without another look.
+        clock: gives the present instant.
     """
 
-    def __init__(self, store: Store, seconds: float) -> None:
+    def __init__(self, store: Store, seconds: float, clock: Callable[[], int]) -> None:
         self._store = store
         self._seconds = seconds
+        self._clock = clock
         self._known: dict[str, tuple[Caller, float]] = {}
+        self._uses: dict[str, int] = {}
+
+    def remembered(self, key: str) -> Caller | None:
+        """Whose key this was a moment ago; None when that must be looked up."""
+        known = self._known.get(key)
+        if known is None or time.monotonic() >= known[1]:
+            return None
+        self._uses[known[0].name] = self._clock()
+        return known[0]
 
     def caller(self, key: str) -> Caller | None:
-        """Whose key this is; None when it is not known or revoked."""
-        known = self._known.get(key)
-        if known and time.monotonic() < known[1]:
-            return known[0]
-        self._known.pop(key, None)
+        """Whose key this is; None when it is not known, revoked or expired."""
+        if (caller := self.remembered(key)) is not None:
+            return caller
+        looked_at, now = time.monotonic(), self._clock()
         with self._store.read() as connection:
-            caller = caller_of_key(connection, key)
-        if caller is not None:
-            self._known[key] = (caller, time.monotonic() + self._seconds)
+            caller = caller_of_key(connection, key, now)
+        if caller is None:
+            self._known.pop(key, None)
+        else:
+            self._known[key] = (caller, looked_at + self._seconds)
+            self._uses[caller.name] = now
         return caller
+
+    def note_uses(self) -> None:
+        """Write down which keys were used since the last time, and when."""
+        uses, self._uses = self._uses, {}
+        if uses:
+            with self._store.write() as connection:
+                note_uses(connection, uses)
 
 
 async def let_in(request: Request) -> Caller | None:
@@ -105,24 +140,31 @@ async def let_in(request: Request) -> Caller | None:
     Raises:
         UnauthorisedError: no key and no session, or one that is not known.
         ForbiddenError: the role may not, the route has no row, or the request is forged.
+        TooManyError: the caller asks too often.
     """
-    if "caller" in request.scope.setdefault("state", {}):
-        return request.state.caller  # type: ignore[no-any-return]
-    allowed = ACCESS.get(route_name(request))
+    state = request.scope.setdefault("state", {})
+    if "caller" in state:
+        return state["caller"]  # type: ignore[no-any-return]
+    route = route_name(request)
+    allowed = ACCESS.get(route)
     if allowed is None:
         raise ForbiddenError("this route is open to nobody", hint="It lacks its row of roles.")
-    caller = None if allowed is PUBLIC else await _known_caller(request, allowed)
-    request.state.caller = caller
+    caller = None
+    if allowed is not PUBLIC:
+        caller = await _known_caller(request, allowed)
+    elif route not in UNMETERED:
+        state["pace"] = _admit_stranger(request)
+    state["caller"] = caller
     return caller
 
 
 async def _known_caller(request: Request, allowed: Roles) -> Caller:
-    caller = await run_in_threadpool(identify, request)
-    if caller is None:
-        raise UnauthorisedError(
-            "no key and no session, or one that is not known",
-            hint="Send `Authorization: Bearer pk_…`; `propensity keys create` makes a key.",
-        )
+    caller = await _identified(request)
+    pace = request.app.state.service.pace
+    buckets = pace.keys if caller.csrf is None else pace.people
+    request.scope["state"]["pace"] = admit(buckets, caller.name, time.monotonic())
+    if caller.csrf is None and allowed is PEOPLE:
+        raise ForbiddenError("pages are for people, and a key is not a person")
     if caller.role not in allowed:
         raise ForbiddenError(
             f"the role {caller.role} may not do this",
@@ -131,6 +173,39 @@ async def _known_caller(request: Request, allowed: Roles) -> Caller:
     if caller.csrf is not None and request.method not in ("GET", "HEAD"):
         await _require_own_page(request, caller.csrf)
     return caller
+
+
+async def _identified(request: Request) -> Caller:
+    """Who is calling; whoever turns out to be nobody has used up some of what strangers may ask."""
+    service, key = request.app.state.service, api_key(request)
+    if key is not None and (caller := service.keys.remembered(key)) is not None:
+        return caller  # type: ignore[no-any-return]
+    # A good caller shares an address with guessers where a proxy is not trusted to tell them apart.
+    secret, pace = key or request.cookies.get(SESSION_COOKIE, ""), service.pace
+    is_stranger = not pace.has_met(secret)
+    if is_stranger:
+        request.scope["state"]["pace"] = _admit_stranger(request)
+    found = await run_in_threadpool(identify, request)
+    if found is None:
+        pace.forget(secret)
+        raise UnauthorisedError(
+            "no key and no session, or one that is not known",
+            hint="Send `Authorization: Bearer pk_…`; `propensity keys create` makes a key.",
+        )
+    if is_stranger:
+        pace.meet(secret)
+        pace.strangers.give_back(caller_address(request))
+    return found
+
+
+def _admit_stranger(request: Request) -> object:
+    strangers = request.app.state.service.pace.strangers
+    return admit(strangers, caller_address(request), time.monotonic())
+
+
+def caller_address(request: Request) -> str:
+    """From where the request comes, as it is counted."""
+    return neighbourhood(request.client.host) if request.client else ""
 
 
 def route_name(request: Request) -> str:
@@ -147,8 +222,16 @@ def identify(request: Request) -> Caller | None:
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         return None
+    now, idle_minutes = service.clock(), service.settings.session_idle_minutes
     with service.store.read() as connection:
-        return caller_of_session(connection, token, service.clock())
+        session = find_session(connection, token, now, idle_minutes)
+    if session is None:
+        return None
+    if now - session.used_at >= _NOTE_USE_EVERY:
+        # A database that takes no writes must not lock people out of what they can still read.
+        with suppress(StoreError), service.store.write() as connection:
+            note_session(connection, token, now)
+    return session.caller
 
 
 def api_key(request: Request) -> str | None:

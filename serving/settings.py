@@ -32,6 +32,19 @@ class Settings(BaseSettings):
         gt=0,
         description="Longest silence of a sender in the middle of a body, in seconds.",
     )
+    body_deadline_seconds: float = Field(
+        default=120.0, gt=0, description="Longest time for a whole body to come, in seconds."
+    )
+    header_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        description="Longest time for the headers of a request to come, in seconds.",
+    )
+    answer_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Longest time in which a reader takes nothing of an answer, in seconds.",
+    )
     max_rows: int = Field(default=10_000, ge=1, description="Most rows of one request.")
     max_keys: int = Field(default=1_000, ge=10, description="Most keys of one JSON object.")
     max_values: int = Field(
@@ -63,6 +76,49 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(
         default=1_000, ge=1, description="Connections at once; above, 503 is answered at once."
+    )
+    max_in_flight: int = Field(
+        default=256, ge=1, description="Requests at once; above, 503 is answered at once."
+    )
+    max_bulk_in_flight: int = Field(
+        default=8, ge=1, description="Requests about many leads at once; others wait ten seconds."
+    )
+    key_rate: float = Field(
+        default=2_000.0, ge=0, description="Requests a second of one key for ever; 0: no limit."
+    )
+    key_burst: int = Field(default=10_000, ge=1, description="Requests of one key at once.")
+    person_rate: float = Field(
+        default=20.0, ge=0, description="Requests a second of one person for ever; 0: no limit."
+    )
+    person_burst: int = Field(default=200, ge=1, description="Requests of one person at once.")
+    stranger_rate: float = Field(
+        default=10.0,
+        ge=0,
+        description="Requests a second of one address without a good key or session; 0: no limit.",
+    )
+    stranger_burst: int = Field(
+        default=200,
+        ge=1,
+        description="Requests at once of one address without a good key or session.",
+    )
+    session_idle_minutes: float = Field(
+        default=60.0,
+        gt=0,
+        le=720,
+        description="Minutes without a request after which a session ends.",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Addresses or networks, with commas, whose X-Forwarded-For and -Proto are believed.",
+    )
+    hosts: str = Field(
+        default="",
+        description="Names, with commas, by which the service may be addressed; empty: by any.",
+    )
+    hsts_seconds: int = Field(
+        default=0,
+        ge=0,
+        description="How long browsers are to insist on HTTPS; 31536000 wherever HTTPS is spoken.",
     )
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severity to log."

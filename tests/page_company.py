@@ -16,7 +16,6 @@ from urllib.parse import unquote
 import httpx
 import lightgbm as lgb
 import numpy as np
-import uvicorn
 from agreed import DEFINITION_TEXT, NOW, agreed
 
 from features.clock import DAY, HOUR
@@ -39,6 +38,7 @@ from models.workspace import Workspace
 from serving.app import create_app
 from serving.queueing import refresh_queue
 from serving.scoring import Scorer
+from serving.server import server_of
 from serving.settings import Settings
 
 PASSWORD = "correct horse battery"
@@ -276,10 +276,11 @@ def fill(workspace: Workspace) -> PropensityModel:
 
 
 @contextmanager
-def serving(workspace: Workspace, now: int = NOW) -> Iterator[str]:
+def serving(workspace: Workspace, now: int = NOW, **changes: Any) -> Iterator[str]:
     """The service on a port of its own; its address."""
-    app = create_app(Settings(refresh_queue=False), workspace, clock=lambda: now)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
+    settings = Settings(**({"refresh_queue": False, "stranger_rate": 0.0} | changes))
+    server = server_of(create_app(settings, workspace, clock=lambda: now), settings)
+    server.config.port = 0
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from agreed import NOW
 
-from features.store.access import ROLES, create_key, open_session, prove, revoke_key, set_user
+from features.store.access import ROLES, find_session, open_session, prove, set_user
 from features.store.engine import Store
+from features.store.keys import create_key, revoke_key
 from models.workspace import Workspace
 from serving.deps import Service
 from serving.settings import Settings
@@ -89,17 +90,17 @@ def make_keys(store: Store) -> dict[str, str]:
     return keys
 
 
-def sign_in(served: Served, name: str, role: Any, owner: str | None = None) -> tuple[str, str]:
+def sign_in(
+    served: Served, name: str, role: Any, owner: str | None = None, at: int = NOW
+) -> tuple[str, str]:
     """Make a person who is signed in: the session's token, and its CSRF token."""
-    from features.store.access import caller_of_session
-
     with served.store.write() as connection:
-        set_user(connection, name, role, PASSWORD, owner, NOW)
+        set_user(connection, name, role, PASSWORD, owner, at)
         proof = prove(connection, name, PASSWORD)
         assert proof is not None
-        token = open_session(connection, name, proof, NOW)
+        token = open_session(connection, name, proof, at)
         assert token is not None
-        caller = caller_of_session(connection, token, NOW)
-    assert caller is not None
-    assert caller.csrf is not None
-    return token, caller.csrf
+        session = find_session(connection, token, at)
+    assert session is not None
+    assert session.caller.csrf is not None
+    return token, session.caller.csrf

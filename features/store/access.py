@@ -1,7 +1,7 @@
-"""Who may come in? API keys, people who sign in, and their sessions; secrets only as hashes.
+"""Who may come in? People who sign in, and their sessions; secrets only as hashes.
 
-A key is 160 random bits, so a fast hash is enough; a password is chosen by a person, so it is hashed
-slowly (scrypt, RFC 7914). Neither can be read back.
+A session's token is random, so a fast hash is enough; a password is chosen by a person, so it is hashed
+slowly (scrypt, RFC 7914). Neither can be read back. Who is removed is out with the next request.
 """
 
 from __future__ import annotations
@@ -12,26 +12,21 @@ import secrets
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Column, Connection, String, Table, select
+from sqlalchemy import Column, Connection, String, Table, func, select
 
-from features.errors import ConflictError, InputError, NotFoundError
+from features.clock import HOUR, MINUTE
+from features.errors import InputError, NotFoundError
 from features.store.tables import Instant, metadata
 
 Role = Literal["crm", "analyst", "rep", "admin"]
 ROLES: tuple[Role, ...] = ("crm", "analyst", "rep", "admin")
 
 SESSION_HOURS = 12
+IDLE_MINUTES = 60
+"""A session ends so long after it began, and so long after it was last used, whichever is first."""
 
-keys = Table(
-    "api_keys",
-    metadata,
-    Column("hash", String(64), primary_key=True),
-    Column("prefix", String(16), nullable=False),
-    Column("name", String(300), nullable=False, unique=True),
-    Column("role", String(16), nullable=False),
-    Column("created_at", Instant, nullable=False),
-    Column("revoked_at", Instant),
-)
+SHORTEST_PASSWORD = 12
+LONGEST_PASSWORD = 1_000
 
 users = Table(
     "users",
@@ -50,6 +45,7 @@ sessions = Table(
     Column("user", String(300), nullable=False),
     Column("csrf", String(64), nullable=False),
     Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
 )
 
 
@@ -67,58 +63,21 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRecord:
-    """A key as it can be shown: never the key itself."""
+class Session:
+    """A person who is signed in, and when the session was last noted to be in use."""
+
+    caller: Caller
+    used_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserRecord:
+    """A person as far as one can be shown: never the password's hash."""
 
     name: str
     role: Role
-    prefix: str
+    owner: str | None
     created_at: int
-    revoked_at: int | None
-
-
-def create_key(connection: Connection, name: str, role: Role, now: int) -> str:
-    """A new API key, shown once; only its hash is kept.
-
-    Raises:
-        ConflictError: there is a key of that name.
-    """
-    _check_role(role)
-    if connection.execute(select(keys.c.name).where(keys.c.name == name)).first():
-        raise ConflictError(f"there is a key named {name!r} already", hint="Choose another name.")
-    key = f"pk_{secrets.token_hex(20)}"
-    row = {"hash": _fast(key), "prefix": key[:8], "name": name, "role": role, "created_at": now}
-    connection.execute(keys.insert(), [row])
-    return key
-
-
-def list_keys(connection: Connection) -> list[KeyRecord]:
-    """All keys, oldest first."""
-    query = select(keys).order_by(keys.c.created_at, keys.c.name)
-    return [
-        KeyRecord(row.name, row.role, row.prefix, row.created_at, row.revoked_at)
-        for row in connection.execute(query)
-    ]
-
-
-def revoke_key(connection: Connection, name: str, now: int) -> None:
-    """Make a key worthless from now on.
-
-    Raises:
-        NotFoundError: there is no key of that name in use.
-    """
-    statement = keys.update().where(keys.c.name == name, keys.c.revoked_at.is_(None))
-    if connection.execute(statement.values(revoked_at=now)).rowcount == 0:
-        raise NotFoundError(
-            f"there is no key named {name!r} in use", hint="`propensity keys list`."
-        )
-
-
-def caller_of_key(connection: Connection, key: str) -> Caller | None:
-    """Whose key this is; None when it is not known or revoked."""
-    query = select(keys).where(keys.c.hash == _fast(key), keys.c.revoked_at.is_(None))
-    row = connection.execute(query).first()
-    return Caller(row.name, row.role) if row else None
 
 
 def set_user(
@@ -127,11 +86,13 @@ def set_user(
     """Create a person who can sign in, or give that person a new role and password.
 
     Raises:
-        InputError: the password is shorter than 12 characters.
+        InputError: the password is shorter than 12 characters, or absurdly long.
     """
-    _check_role(role)
-    if len(password) < 12:
+    require_role(role)
+    if len(password) < SHORTEST_PASSWORD:
         raise InputError("the password is shorter than 12 characters", hint="Use a longer one.")
+    if len(password) > LONGEST_PASSWORD:
+        raise InputError("the password is longer than 1000 characters", hint="Use a shorter one.")
     connection.execute(users.delete().where(users.c.name == name))
     connection.execute(sessions.delete().where(sessions.c.user == name))
     row = {
@@ -144,10 +105,24 @@ def set_user(
     connection.execute(users.insert(), [row])
 
 
-def sign_in(connection: Connection, name: str, password: str, now: int) -> str | None:
-    """A new session's token for the right password, else None; takes equally long either way."""
-    proof = prove(connection, name, password)
-    return None if proof is None else open_session(connection, name, proof, now)
+def list_users(connection: Connection) -> list[UserRecord]:
+    """Everybody who may sign in, by name."""
+    query = select(users).order_by(users.c.name)
+    return [
+        UserRecord(row.name, row.role, row.owner, row.created_at)
+        for row in connection.execute(query)
+    ]
+
+
+def remove_user(connection: Connection, name: str) -> None:
+    """Let a person sign in no more; open sessions end at once.
+
+    Raises:
+        NotFoundError: there is no such person.
+    """
+    connection.execute(sessions.delete().where(sessions.c.user == name))
+    if connection.execute(users.delete().where(users.c.name == name)).rowcount == 0:
+        raise NotFoundError(f"there is nobody named {name!r}", hint="`propensity users list`.")
 
 
 def prove(connection: Connection, name: str, password: str) -> str | None:
@@ -160,43 +135,77 @@ def prove(connection: Connection, name: str, password: str) -> str | None:
     return stored if _matches(password, stored) and row is not None else None
 
 
-def open_session(connection: Connection, name: str, proof: str, now: int) -> str | None:
-    """A new session's token; None when the password was changed since it was proved."""
+def open_session(
+    connection: Connection, name: str, proof: str, now: int, *, instead_of: str | None = None
+) -> str | None:
+    """A new session's token; None when the password was changed since it was proved.
+
+    Args:
+        connection: a writing one.
+        name: who signs in.
+        proof: what `prove` gave.
+        now: the present instant.
+        instead_of: the token of a session that ends here, whoever's it was: nobody who planted or
+            kept it shares in the new one.
+    """
     query = select(users.c.name).where(users.c.name == name, users.c.password == proof)
     if connection.execute(query).first() is None:
         return None
     token = secrets.token_urlsafe(32)
     connection.execute(sessions.delete().where(sessions.c.expires_at <= now))
+    if instead_of:
+        sign_out(connection, instead_of)
     session = {
-        "hash": _fast(token),
+        "hash": fingerprint(token),
         "user": name,
         "csrf": secrets.token_urlsafe(32),
-        "expires_at": now + SESSION_HOURS * 3_600_000_000,
+        "expires_at": now + SESSION_HOURS * HOUR,
+        "used_at": now,
     }
     connection.execute(sessions.insert(), [session])
     return token
 
 
-def caller_of_session(connection: Connection, token: str, now: int) -> Caller | None:
-    """Who is signed in with this token; None when nobody is, or no longer."""
+def find_session(
+    connection: Connection, token: str, now: int, idle_minutes: float = IDLE_MINUTES
+) -> Session | None:
+    """The session with this token; None when there is none, or no longer, or its person left it."""
     joined = sessions.join(users, users.c.name == sessions.c.user)
-    query = select(users.c.name, users.c.role, users.c.owner, sessions.c.csrf).select_from(joined)
-    query = query.where(sessions.c.hash == _fast(token), sessions.c.expires_at > now)
+    # Sessions of the first release did not note their use: they count from their beginning.
+    last = func.coalesce(sessions.c.used_at, sessions.c.expires_at - SESSION_HOURS * HOUR)
+    query = select(
+        users.c.name, users.c.role, users.c.owner, sessions.c.csrf, last.label("used_at")
+    )
+    query = query.select_from(joined).where(
+        sessions.c.hash == fingerprint(token),
+        sessions.c.expires_at > now,
+        last > now - round(idle_minutes * MINUTE),
+    )
     row = connection.execute(query).first()
-    return Caller(row.name, row.role, row.owner, row.csrf) if row else None
+    if row is None:
+        return None
+    return Session(Caller(row.name, row.role, row.owner, row.csrf), row.used_at)
+
+
+def note_session(connection: Connection, token: str, now: int) -> None:
+    """Note that a session is in use, so that it does not end for idleness."""
+    statement = sessions.update().where(sessions.c.hash == fingerprint(token))
+    connection.execute(statement.values(used_at=now))
 
 
 def sign_out(connection: Connection, token: str) -> None:
     """End a session."""
-    connection.execute(sessions.delete().where(sessions.c.hash == _fast(token)))
+    connection.execute(sessions.delete().where(sessions.c.hash == fingerprint(token)))
 
 
-def _check_role(role: str) -> None:
+def require_role(role: str) -> None:
+    """Raise `InputError` for what is no role."""
     if role not in ROLES:
         raise InputError(f"{role!r} is no role", hint=f"Use one of {list(ROLES)}.")
 
 
-def _fast(secret: str) -> str:
+def fingerprint(secret: str) -> str:
+    """The hash of a secret that is random, and so needs no slow one."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 

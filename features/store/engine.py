@@ -46,20 +46,33 @@ class Store:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             _make_room(self.url)
-            self._reader = _sqlite_engine(self.url, "BEGIN", "query_only = ON")
-            self._writer = _sqlite_engine(self.url, "BEGIN IMMEDIATE")
-        else:
-            self._writer = create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
-            # By default every statement would see a state of its own.
-            self._reader = self._writer.execution_options(
-                isolation_level="REPEATABLE READ", postgresql_readonly=True
-            )
+        try:
+            self._reader, self._writer = self._engines()
+        except (SQLAlchemyError, ImportError, TypeError, ValueError):
+            raise StoreError("the URL of the database cannot be used", hint=_HINT) from None
+
+    def _engines(self) -> tuple[Engine, Engine]:
+        """What reads, and what writes."""
+        if self.is_sqlite:
+            reader = _sqlite_engine(self.url, "BEGIN", "query_only = ON")
+            return reader, _sqlite_engine(self.url, "BEGIN IMMEDIATE")
+        writer = create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
+        # By default every statement would see a state of its own.
+        level = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        return writer.execution_options(**level), writer
 
     @property
     def name(self) -> str:
         """The URL as it may be shown: no password, wherever it is given."""
         hidden = {key: "***" for key in self.url.query if "pass" in key.lower()}
         return self.url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+    def without_secrets(self, said: str) -> str:
+        """What a driver said, without the passwords that it may have repeated."""
+        given = [value for key, value in self.url.query.items() if "pass" in key.lower()]
+        for secret in (self.url.password, *given):
+            said = said.replace(str(secret), "***") if secret else said
+        return said
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -104,7 +117,7 @@ def _told(store: Store) -> Iterator[None]:
             raise
         reason = str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"]
         raise StoreError(
-            f"the database {store.name} failed: {reason[0]}",
+            f"the database {store.name} failed: {store.without_secrets(reason[0])}",
             hint="`propensity db upgrade` creates or migrates it; `propensity doctor` tells more.",
         ) from error
 
@@ -136,14 +149,19 @@ def _parsed(url: str) -> URL:
             url = f"postgresql+psycopg://{url.removeprefix(prefix)}"
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
-        raise StoreError("the URL of the database cannot be read", hint=_HINT) from error
+    except (ArgumentError, ValueError):
+        # What could not be read may hold a password: it is not in what is raised either.
+        raise StoreError("the URL of the database cannot be read", hint=_HINT) from None
+    if "@" in (parsed.host or ""):
+        raise StoreError("the URL of the database has an @ too many", hint=_ESCAPE)
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
         raise StoreError(f"{parsed.get_backend_name()} is no database that we can use", hint=_HINT)
     return parsed
 
 
 _HINT = "Write it as sqlite:///var/propensity.db or postgresql://user:password@host/name."
+
+_ESCAPE = "Write an @ of the password as %40, a : as %3A and a / as %2F."
 
 
 def _lower(text: str | None) -> str | None:

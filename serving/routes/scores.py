@@ -17,7 +17,7 @@ from serving.addresses import lead_of
 from serving.answers import BatchAnswer, HistoryAnswer, ScoreAnswer, moment
 from serving.contracts import EXAMPLE_LEAD, BatchRequest, ScoreRequest, Text, read_part
 from serving.deps import CallerDep, Conn, NowDep, RequestIdDep, Service, ServiceDep
-from serving.errors import TooLargeError, report_of
+from serving.errors import TooLargeError, most_of_each, report_of
 from serving.limits import JsonRoute
 from serving.records import instant_asked, of_score_request
 from serving.scoring import (
@@ -75,7 +75,8 @@ def score_leads(
     results: list[Result] = [next(scored) if isinstance(ask, Ask) else ask for ask in asks]
     parts.metrics.count_scores(results, occasion.channel)
     n = sum(isinstance(result, LeadScore) for result in results)
-    rows = [_row(i, result, request_id) for i, result in enumerate(results)]
+    most = most_of_each(len(results) - n)
+    rows = [_row(i, result, request_id, most) for i, result in enumerate(results)]
     return JSONResponse({"scored": n, "refused": len(rows) - n, "results": rows})
 
 
@@ -157,10 +158,10 @@ def _ask_or_error(row: object, parts: Service, now: int, where: str) -> Ask | Pr
         return error
 
 
-def _row(index: int, result: Result, request_id: str) -> dict[str, Any]:
+def _row(index: int, result: Result, request_id: str, most: int) -> dict[str, Any]:
     if isinstance(result, LeadScore):
         return {"index": index, "score": result.to_json()}
-    return {"index": index, "error": report_of(result, request_id).to_json()}
+    return {"index": index, "error": report_of(result, request_id).to_json(most)}
 
 
 def _past(row: dict[str, Any]) -> dict[str, Any]:

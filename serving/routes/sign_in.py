@@ -7,6 +7,7 @@ its cookie repeats, so that no other site can sign somebody in under another nam
 from __future__ import annotations
 
 import hmac
+import math
 import re
 import secrets
 from typing import Annotated, Final
@@ -14,13 +15,13 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
+from features.clock import SECOND
 from features.store import access
 from features.store.audit import Entry, note
-from serving.attempts import FailedSignIns
 from serving.deps import CallerDep, NowDep, Service, ServiceDep
 from serving.pages import Shell, SignInPage
 from serving.rendering import html
-from serving.security import SESSION_COOKIE, identify
+from serving.security import SESSION_COOKIE, caller_address, identify
 from serving.wording import span
 
 router = APIRouter(include_in_schema=False)
@@ -63,15 +64,16 @@ def sign_in(
     """A session for the right password; the form again for anything else."""
     if not _is_own_form(request, csrf):
         return _form(request, parts, then, name, _EXPIRED, 403)
-    attempts, address = failed_sign_ins(request), request.client.host if request.client else ""
-    if wait := attempts.wait(name, address, now):
+    attempts, address = parts.sign_ins, caller_address(request)
+    if wait := attempts.begin(name, address, now):
         problem = f"Too many failed attempts. Please wait {span(wait)}."
-        return _form(request, parts, then, name, problem, 429)
-    token = _token(parts, name, password, now)
+        refused = _form(request, parts, then, name, problem, 429)
+        refused.headers["Retry-After"] = str(math.ceil(wait / SECOND))
+        return refused
+    token = _token(parts, name, password, now, request.cookies.get(SESSION_COOKIE))
     if token is None:
-        attempts.failed(name, address, now)
         return _form(request, parts, then, name, _WRONG, 401)
-    attempts.succeeded(name, address)
+    attempts.succeeded(name, address, now)
     response = RedirectResponse(own_path(then), status_code=303)
     _set_cookie(parts, response, SESSION_COOKIE, token, access.SESSION_HOURS * 3600)
     response.delete_cookie(FORM_COOKIE, path="/sign-in")
@@ -99,25 +101,16 @@ def own_path(then: str) -> str:
     return then if then.startswith(_PAGES) and not odd else HOME
 
 
-def failed_sign_ins(request: Request) -> FailedSignIns:
-    """The failures that this service remembers."""
-    state = request.app.state
-    if not hasattr(state, "failed_sign_ins"):
-        state.failed_sign_ins = FailedSignIns()
-    found: FailedSignIns = state.failed_sign_ins
-    return found
-
-
-def _token(parts: Service, name: str, password: str, now: int) -> str | None:
-    if "\0" in name:
+def _token(parts: Service, name: str, password: str, now: int, old: str | None) -> str | None:
+    if "\0" in name or len(password) > access.LONGEST_PASSWORD:
         return None
     # Hashing takes its time; no writer waits for it.
-    with parts.store.read() as connection:
+    with parts.hashing.turn(), parts.store.read() as connection:
         proof = access.prove(connection, name, password)
     if proof is None:
         return None
     with parts.store.write() as connection:
-        token = access.open_session(connection, name, proof, now)
+        token = access.open_session(connection, name, proof, now, instead_of=old)
         if token is not None:
             note(connection, Entry(at=now, actor=name, action="signed_in", object=name))
         return token

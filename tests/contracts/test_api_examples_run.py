@@ -27,8 +27,8 @@ from features.definition import Definition, read_definition
 from features.facts import LeadVersion, Queries
 from features.gather import FactsBuilder
 from features.pipeline import compute_features
-from features.store.access import create_key
 from features.store.engine import Store
+from features.store.keys import create_key
 from features.store.promotions import DecisionRecord, record_decision
 from features.store.webhooks import add_sender
 from models.bundle import write_bundle

@@ -89,6 +89,24 @@ def test_compose_holds_together_and_opens_no_port_to_the_world() -> None:
         assert target is None or f" AS {target}\n" in dockerfile()
 
 
+def test_whoever_breaks_into_mlflow_finds_no_lead_no_key_and_no_bundle() -> None:
+    services = yaml.safe_load(text_of(ROOT / "compose.yaml"))["services"]
+    (volume,) = services["mlflow"]["volumes"]
+    others = [
+        v for name, one in services.items() if name != "mlflow" for v in one.get("volumes", [])
+    ]
+    assert volume.split(":")[0] not in {other.split(":")[0] for other in others}
+    assert "environment" not in services["mlflow"]
+
+
+def test_our_containers_write_only_where_they_must_and_have_no_rights() -> None:
+    services = yaml.safe_load(text_of(ROOT / "compose.yaml"))["services"]
+    for name in ("upgrade", "serve", "train", "mlflow"):
+        assert services[name]["read_only"] is True, name
+        assert services[name]["cap_drop"] == ["ALL"], name
+        assert services[name]["security_opt"] == ["no-new-privileges:true"], name
+
+
 def test_commands_of_containers_are_commands() -> None:
     composed = yaml.safe_load(text_of(ROOT / "compose.yaml"))["services"]
     assert tuple(composed["upgrade"]["command"]) in command_words()

@@ -304,3 +304,27 @@ def test_whatever_is_sent_the_service_does_not_fail(
     answer = served_lite.post(path, content=json.dumps(sent))
     assert answer.status_code < 500, answer.text
     assert answer.headers["content-type"] in ("application/json", "application/problem+json")
+
+
+def test_bad_rows_make_no_huge_answer(served_lite: Served) -> None:
+    """Each row is named and has a problem; the rest is counted, not listed."""
+    n, fields = 2_000, {f"unknown field number {i}": 1 for i in range(50)}
+    good = {"lead": "L-0000", "kind": "visit", "occurred_at": THEN}
+    for path, rows in (
+        ("/v1/events", [good, *[{**good, **fields}] * n]),
+        ("/v1/scores/batch", {"leads": [{"lead": "x", **fields}] * n}),
+        ("/v1/scores/batch", {"leads": [{"lead": "x", "attributes": fields}] * n}),
+        ("/v1/stages", [{**good, **fields}] * n),
+    ):
+        sent = json.dumps(rows)
+        answer = served_lite.post(path, content=sent)
+        assert len(answer.content) < len(sent) / 2, path
+        bad = answer.json().get("rejected") or [
+            {"index": row["index"], **row["error"]} for row in answer.json().get("results", ())
+        ]
+        if answer.status_code == 200:
+            assert len({row["index"] for row in bad}) == n
+            assert {len(row["problems"]) for row in bad} == {2}
+            assert "more problems are not listed" in bad[-1]["problems"][-1]["message"]
+        else:
+            assert len(answer.json()["problems"]) == 101

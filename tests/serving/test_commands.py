@@ -15,12 +15,14 @@ from typing import Any
 import httpx
 import pytest
 import structlog
+from agreed import NOW
 from models_made import CLOSED, LEADS, promote, put_bundle
 from typer.testing import CliRunner, Result
 
 from features.errors import ConflictError, InputError, NoModelError, NotFoundError, StoreError
-from features.store.access import caller_of_key, prove
+from features.store.access import prove
 from features.store.engine import Store
+from features.store.keys import caller_of_key
 from features.store.ledger import read_queue
 from models.workspace import Workspace
 from serving.commands import app
@@ -176,7 +178,7 @@ def test_a_key_works_from_its_making_to_its_revocation(run: Run, home: Path) -> 
     made = said(run("keys", "create", "crm-1", "--role", "crm", "--json"))
     store = workspace_of(home).store
     with store.read() as connection:
-        caller = caller_of_key(connection, made["key"])
+        caller = caller_of_key(connection, made["key"], NOW)
     assert caller is not None
     assert (caller.name, caller.role) == ("crm-1", "crm")
     with pytest.raises(ConflictError):
@@ -186,7 +188,7 @@ def test_a_key_works_from_its_making_to_its_revocation(run: Run, home: Path) -> 
     assert made["key"] not in listed.stdout
     said(run("keys", "revoke", "crm-1", "--json"))
     with store.read() as connection:
-        assert caller_of_key(connection, made["key"]) is None
+        assert caller_of_key(connection, made["key"], NOW) is None
     with pytest.raises(NotFoundError):
         run("keys", "revoke", "crm-1")
     (row,) = said(run("keys", "list", "--json"))["keys"]
@@ -287,3 +289,27 @@ def test_the_service_starts_logs_json_and_stops_when_told(run: Run, home: Path) 
         _, logged = process.communicate(timeout=60)
     lines = [json.loads(line) for line in logged.splitlines()]
     assert any(line["event"] == "request" and line["route"] == "/health" for line in lines)
+
+
+def test_people_are_listed_without_passwords_and_can_be_removed(run: Run, home: Path) -> None:
+    run("db", "upgrade")
+    word = "a long enough password"
+    run("users", "set", "anna", "--owner", "Anna Berg", "--password-stdin", input=word + "\n")
+    listed = run("users", "list", "--json")
+    (row,) = said(listed)["users"]
+    assert (row["name"], row["role"], row["owner"]) == ("anna", "rep", "Anna Berg")
+    assert "Anna Berg" in run("users", "list").stdout
+    assert "scrypt" not in listed.stdout
+    assert said(run("users", "remove", "anna", "--json")) == {"removed": "anna"}
+    assert said(run("users", "list", "--json"))["users"] == []
+    with pytest.raises(NotFoundError):
+        run("users", "remove", "anna")
+
+
+def test_a_key_that_expires_says_when(run: Run, home: Path) -> None:
+    run("db", "upgrade")
+    run("keys", "create", "month", "--days", "30")
+    (row,) = said(run("keys", "list", "--json"))["keys"]
+    assert row["created_at"] < row["expires_at"]
+    assert row["used_at"] is None
+    assert run("keys", "create", "x", "--days", "0").exit_code == 2

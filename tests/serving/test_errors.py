@@ -84,7 +84,7 @@ def test_every_error_of_ours_can_be_told(error: type[PropensityError]) -> None:
     assert report.status == error.status
     assert set(report.to_json()) == SHAPE
     assert json.dumps(report.to_json())
-    can_wait = report.status == 503 or report.code == "in-flight"
+    can_wait = report.status in (429, 503) or report.code == "in-flight"
     assert can_wait == ("Retry-After" in report.headers)
 
 

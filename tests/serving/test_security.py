@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -11,11 +12,12 @@ from fastapi.routing import iter_route_contexts
 from models_made import fill, workspace_of
 from served import Clock, Serve, Served, TestClient, calm, sign_in
 
-from features.clock import HOUR
+from features.clock import HOUR, MINUTE
 from features.definition import Definition
-from features.store.access import ROLES, revoke_key
+from features.store.access import ROLES, remove_user
 from features.store.engine import Store
 from features.store.history import profiles
+from features.store.keys import list_keys, revoke_key
 from serving.app import create_app
 from serving.security import ACCESS, PUBLIC, SESSION_COOKIE, SIGNED, require_sight, sees_owner
 
@@ -215,3 +217,116 @@ def test_a_rep_without_an_owner_owns_under_the_own_name() -> None:
     for owner in ("ben", None, ""):
         with pytest.raises(NotFoundError):
             require_sight(rep, owner)
+
+
+def test_a_key_that_is_revoked_is_refused_on_every_server_after_a_second(
+    serve: Serve, store: Store, definition: Definition
+) -> None:
+    fill(store, definition)
+    one = serve(store)
+    app = create_app(calm(), workspace_of(Store(_url(store)), one.workspace.data_dir), Clock())
+    with TestClient(app, raise_server_exceptions=False) as client:
+        other = Served(client, one.workspace, one.clock, one.keys)
+        servers = (one, other)
+        assert [each.get("/v1/model", "crm").status_code for each in servers] == [200, 200]
+        with one.store.write() as connection:
+            revoke_key(connection, "crm", NOW)
+        time.sleep(1.0)
+        assert [each.get("/v1/model", "crm").status_code for each in servers] == [401, 401]
+
+
+def test_a_person_who_is_removed_is_out_on_every_server_at_once(
+    serve: Serve, company_store: Store
+) -> None:
+    one = serve(company_store)
+    token, _ = sign_in(one, "ines", "analyst")
+    cookie = {"Cookie": f"{SESSION_COOKIE}={token}"}
+    app = create_app(
+        calm(), workspace_of(Store(_url(company_store)), one.workspace.data_dir), Clock()
+    )
+    with TestClient(app, raise_server_exceptions=False) as client:
+        clients = (one.client, client)
+        assert [c.get("/v1/model", headers=cookie).status_code for c in clients] == [200, 200]
+        with one.store.write() as connection:
+            remove_user(connection, "ines")
+        assert [c.get("/v1/model", headers=cookie).status_code for c in clients] == [401, 401]
+
+
+def _url(store: Store) -> str:
+    return store.url.render_as_string(hide_password=False)
+
+
+def test_when_a_key_was_last_used_is_written_down_and_who_was_refused_used_nothing(
+    served: Served,
+) -> None:
+    served.clock.now = NOW + HOUR
+    for role in ("crm", "crm", "analyst", "revoked"):
+        served.get("/v1/model", role)
+    served.service.keys.note_uses()
+    served.clock.now = NOW + 2 * HOUR
+    served.get("/v1/model", "crm")
+    served.service.keys.note_uses()
+    served.service.keys.note_uses()
+    with served.store.read() as connection:
+        used = {key.role: key.used_at for key in list_keys(connection) if key.name != "old"}
+    assert used == {"crm": NOW + 2 * HOUR, "analyst": NOW + HOUR, "rep": None, "admin": None}
+
+
+def test_a_session_in_use_stays_and_one_that_idles_ends(served: Served) -> None:
+    token, _ = sign_in(served, "ines", "analyst")
+    cookie = {"Cookie": f"{SESSION_COOKIE}={token}"}
+    for minutes, status in ((30, 200), (80, 200), (139, 200), (200, 401), (199, 401)):
+        served.clock.now = NOW + minutes * MINUTE
+        assert served.client.get("/v1/model", headers=cookie).status_code == status, minutes
+
+
+def test_anothers_lead_and_one_that_is_not_there_get_the_same_answer(served_lite: Served) -> None:
+    for path in ("", "/score", "/scores", "/questions", "/changes?since=2026-04-25T00:00:00Z"):
+        answers = [
+            served_lite.get(
+                f"/v1/leads/{lead}{path}", "rep", headers={"X-Request-Id": "one-and-the-same"}
+            )
+            for lead in ("L-0001", "L-0002", "L-9999")
+        ]
+        assert {answer.status_code for answer in answers} == {404}
+        assert len({answer.content for answer in answers}) == 1
+        told = [{k: v for k, v in answer.headers.items() if k != "ratelimit"} for answer in answers]
+        assert told[0] == told[1] == told[2]
+
+
+def test_browsers_are_told_to_insist_on_https_where_it_is_spoken(
+    serve: Serve, company_store: Store
+) -> None:
+    served = serve(company_store, hsts_seconds=31_536_000, secure_cookies=True)
+    for path in ("/health", "/sign-in", "/nothing", "/v1/model", "/static/app.css"):
+        answer = served.client.get(path)
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
+    (cookie,) = served.client.get("/sign-in").headers.get_list("set-cookie")
+    assert {"Secure", "HttpOnly", "SameSite=strict"} <= set(cookie.split("; "))
+
+
+def test_a_service_that_has_names_answers_to_no_other(serve: Serve, company_store: Store) -> None:
+    served = serve(company_store, hosts="leads.example, localhost")
+    for host, status in (
+        ("leads.example", 200),
+        ("LEADS.example:8443", 200),
+        ("localhost:8000", 200),
+        ("evil.example", 421),
+        ("leads.example.evil.example", 421),
+        ("leads.example:x", 421),
+        ("", 421),
+    ):
+        answer = served.client.get("/openapi.json", headers={"host": host})
+        assert answer.status_code == status, host
+    # A probe knows an address, not a name.
+    assert served.client.get("/health", headers={"host": "10.0.0.7:8000"}).status_code == 200
+
+
+def test_no_answer_is_made_from_the_name_that_was_asked_for(served_lite: Served) -> None:
+    odd = {"host": "evil.example", "x-forwarded-host": "evil.example"}
+    for path in ("/", "/queue", "/sign-in", "/sign-in?then=//evil.example", "/openapi.json", "/x"):
+        answer = served_lite.client.get(
+            path, headers={**odd, "accept": "text/html"}, follow_redirects=False
+        )
+        assert "evil.example" not in answer.text, path
+        assert "evil.example" not in str(answer.headers.get("location", "")).split("?")[0], path

@@ -1,6 +1,7 @@
 """Where do bad rows go? Into a CSV of their own: line, what is wrong, and the cells as they were.
 
-The file is there only when there is something in it, and can be corrected and imported again.
+The file is there only when there is something in it, and can be corrected and imported again; a text
+that a spreadsheet would run as a formula has a quote before it, which must go then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from features.errors import Problem
+from features.spreadsheets import guarded
 from features.store.files.tables import Row
 
 
@@ -54,6 +56,6 @@ class Rejects:
             # Spreadsheets take UTF-8 for what it is only with a byte order mark.
             self._file = self._path.open("w", encoding="utf-8-sig", newline="", errors="replace")
             self._writer = csv.writer(self._file)
-            self._writer.writerow(["line", "problems", *self._columns])
+            self._writer.writerow(["line", "problems", *map(guarded, self._columns)])
         said = "; ".join(f"{p.field}: {p.message}" for p in problems)
-        self._writer.writerow([row.line, said, *row.cells])
+        self._writer.writerow([row.line, guarded(said), *map(guarded, row.cells)])

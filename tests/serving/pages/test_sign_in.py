@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -16,8 +19,10 @@ from page_company import (
     words,
 )
 
+from features.store import access
 from models.workspace import Workspace
-from serving.attempts import WINDOW, FailedSignIns
+from serving.attempts import WINDOW, FailedSignIns, Hashing
+from serving.errors import BusyError
 from serving.routes.sign_in import own_path
 
 
@@ -199,29 +204,95 @@ def test_guessing_is_stopped_for_a_while_and_only_for_the_guesser(empty: Workspa
 
 def test_failed_sign_ins_are_forgotten_after_a_while_and_after_a_success() -> None:
     attempts = FailedSignIns(of_pair=2, of_address=4, of_name=4)
-    attempts.failed("anna", "here", 0)
-    assert attempts.wait("anna", "here", 1) == 0
-    attempts.failed("anna", "here", 10)
-    assert attempts.wait("anna", "here", 10) == WINDOW - 10
-    assert attempts.wait("anna", "here", WINDOW) == 0
-    assert attempts.wait("ben", "here", 10) == attempts.wait("anna", "there", 10) == 0
-    attempts.succeeded("anna", "here")
-    assert attempts.wait("anna", "here", 10) == 0
+    assert attempts.begin("anna", "here", 0) == 0
+    assert attempts.begin("anna", "here", 10) == 0
+    assert attempts.begin("anna", "here", 20) == WINDOW - 20
+    assert attempts.begin("ben", "here", 20) == attempts.begin("anna", "there", 20) == 0
+    assert attempts.begin("anna", "here", WINDOW) == 0
+    attempts.succeeded("anna", "here", WINDOW)
+    assert attempts.begin("anna", "here", WINDOW + 1) == 0
+
+
+def test_a_success_takes_back_its_own_count_and_nobody_elses() -> None:
+    attempts = FailedSignIns(of_pair=2, of_address=3, of_name=3)
+    for now in range(20):
+        assert attempts.begin("anna", "here", now) == 0
+        attempts.succeeded("anna", "here", now)
+    for name in ("ben", "cleo", "dora"):
+        assert attempts.begin(name, "here", 30) == 0
+    attempts.succeeded("ben", "here", 30)
+    assert attempts.begin("ben", "here", 31) == 0
+    assert attempts.begin("anna", "here", 32) > 0
 
 
 def test_many_names_from_one_address_and_many_addresses_for_one_name_are_stopped() -> None:
     attempts = FailedSignIns(of_pair=2, of_address=4, of_name=4)
     for i in range(4):
-        attempts.failed(f"name {i}", "here", 0)
-        attempts.failed("anna", f"address {i}", 0)
-    assert attempts.wait("somebody new", "here", 1) > 0
-    assert attempts.wait("anna", "a new address", 1) > 0
-    assert attempts.wait("somebody new", "a new address", 1) == 0
+        attempts.begin(f"name {i}", "here", 0)
+        attempts.begin("anna", f"address {i}", 0)
+    assert attempts.begin("somebody new", "here", 1) > 0
+    assert attempts.begin("anna", "a new address", 1) > 0
+    assert attempts.begin("somebody new", "a new address", 1) == 0
 
 
 def test_guessing_with_endless_names_takes_bounded_memory() -> None:
     attempts = FailedSignIns()
     for i in range(30_000):
-        attempts.failed(f"name {i}", f"address {i}", i)
+        attempts.begin(f"name {i}", f"address {i}", i)
     assert len(attempts._failures) <= 20_000
-    assert attempts.wait("x", f"address {29_999}", 29_999) == 0
+    assert attempts.begin("x", f"address {29_999}", 29_999) == 0
+
+
+def test_guesses_sent_all_at_once_are_counted_before_a_password_is_hashed(
+    empty: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed = []
+    matches = access._matches
+    monkeypatch.setattr(access, "_matches", lambda *given: hashed.append(1) or matches(*given))
+    with serving(empty) as address, ThreadPoolExecutor(12) as pool:
+        visitor = Visitor(address)
+        visitor.form_token()
+        guess = lambda i: visitor.try_password("anna", f"guess number {i}").status_code  # noqa: E731
+        statuses = list(pool.map(guess, range(12)))
+    assert len(hashed) <= 5
+    assert set(statuses) <= {401, 429, 503}
+    assert statuses.count(429) >= 7
+
+
+def test_few_passwords_are_hashed_at_once_and_few_wait() -> None:
+    hashing = Hashing(at_once=1, waiting=1)
+    waits, came = threading.Event(), threading.Event()
+
+    def second() -> None:
+        waits.set()
+        with hashing.turn():
+            came.set()
+
+    with hashing.turn():
+        other = threading.Thread(target=second)
+        other.start()
+        assert waits.wait(10)
+        deadline = time.monotonic() + 10
+        while hashing._places._value and time.monotonic() < deadline:  # type: ignore[attr-defined]
+            time.sleep(0.001)
+        assert not came.is_set()
+        with pytest.raises(BusyError), hashing.turn():
+            pass
+    other.join(10)
+    assert came.is_set()
+    with hashing.turn():
+        pass
+
+
+def test_signing_in_again_ends_the_session_that_was_there(office: str) -> None:
+    before = Visitor(office).signed_in("anna").http.cookies["propensity_session"]
+    again = Visitor(office)
+    fields_ = {"name": "ben", "password": PASSWORD, "csrf": again.form_token()}
+    again.http.cookies.set("propensity_session", before)
+    assert again.http.post("/sign-in", data=fields_).status_code == 303
+    kept = httpx.get(
+        f"{office}/queue",
+        cookies={"propensity_session": before},
+        headers={"accept": "text/html"},
+    )
+    assert kept.status_code == 303

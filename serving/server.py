@@ -1,0 +1,185 @@
+"""How long may a connection keep us waiting? Deadlines below HTTP, where no application looks.
+
+uvicorn waits for ever for the end of a request's headers, for a body that nobody reads any more, and for
+a reader who takes nothing of an answer. Here each of these has its time; and when all connections are
+taken, whoever has waited longest without a whole request makes room, so that idling keeps nobody out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.settings import Settings
+
+_MOST_HEAD_BYTES = 64 * 1024
+"""Bytes read before the headers end; the application itself takes half as many (`serving.limits`)."""
+
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: 0\r\n\r\n"
+)
+_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Patience:
+    """How long the connections of one server are waited for, and which are being waited for.
+
+    Args:
+        settings: the times, and how many connections there may be.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.header_seconds = settings.header_seconds
+        self.answer_seconds = settings.answer_seconds
+        self.most = settings.max_connections
+        self.waiting: dict[PatientProtocol, None] = {}
+
+    def make_room(self) -> bool:
+        """Close the connection that has been waited for longest; False when there is none."""
+        longest = next(iter(self.waiting), None)
+        if longest is None:
+            return False
+        longest.give_up(b"")
+        return True
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with an end to its patience."""
+
+    def __init__(self, *args: Any, patience: Patience, **rest: Any) -> None:
+        super().__init__(*args, **rest)
+        self._patience = patience
+        self._in_headers = False
+        self._in_body = False
+        self._head_bytes = 0
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._answer_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait; when there are too many already, in the place of another or not at all."""
+        super().connection_made(transport)
+        patience = self._patience
+        if len(self.connections) > patience.most and not patience.make_room():
+            self.connections.discard(self)
+            transport.write(_FULL)
+            transport.close()
+            return
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._wait_no_more()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and see whether a whole request is still to come."""
+        if self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_headers and self._head_bytes > _MOST_HEAD_BYTES:
+            self.give_up(_LONG)
+        elif self._is_late_with_something():
+            self._wait()
+        else:
+            self._wait_no_more()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_headers = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its headers are there; its body is the application's to wait for."""
+        self._in_headers, self._in_body, self._head_bytes = False, True, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """All of it is there."""
+        self._in_body, self._head_bytes = False, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """It was answered, perhaps before it was all there."""
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self._wait()
+
+    def pause_writing(self) -> None:
+        """The reader takes less than we send."""
+        super().pause_writing()
+        if self._answer_timer is None:
+            self._answer_timer = self.loop.call_later(
+                self._patience.answer_seconds, self.transport.abort
+            )
+
+    def resume_writing(self) -> None:
+        """The reader goes on."""
+        super().resume_writing()
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+            self._answer_timer = None
+
+    def give_up(self, said: bytes) -> None:
+        """End the connection, whatever is still to come."""
+        self._wait_no_more()
+        if not self.transport.is_closing():
+            self.transport.write(said)
+            self.transport.close()
+
+    def _is_late_with_something(self) -> bool:
+        """Whether headers are to come, or a body that is read by nobody any more."""
+        # Between requests any byte turns uvicorn's own timer off, also one that begins no request.
+        return self._in_headers or self.cycle is None or self.cycle.response_complete
+
+    def _wait(self) -> None:
+        if self._request_timer is None:
+            self._request_timer = self.loop.call_later(self._patience.header_seconds, self._is_late)
+            self._patience.waiting[self] = None
+
+    def _is_late(self) -> None:
+        self.give_up(_LATE if self._in_headers else b"")
+
+    def _wait_no_more(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
+            self._patience.waiting.pop(self, None)
+
+
+def protocol(settings: Settings) -> Callable[..., PatientProtocol]:
+    """What makes the protocol of each connection of one server."""
+    return partial(PatientProtocol, patience=Patience(settings))
+
+
+def server_of(app: Any, settings: Settings) -> Server:
+    """The server, ready to run.
+
+    Args:
+        app: the ASGI application.
+        settings: where it listens, whom it believes, and how patient it is.
+    """
+    made: Any = protocol(settings)
+    return Server(
+        Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http=made,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=settings.trusted_proxies,
+            timeout_graceful_shutdown=30,
+        )
+    )
