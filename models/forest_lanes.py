@@ -32,8 +32,8 @@ _LANES = Lanes()
 _VECTOR = ir.VectorType(ir.DoubleType(), LANES)
 
 
-@register_model(Lanes)  # type: ignore[untyped-decorator]
-class _LanesModel(PrimitiveModel):
+@register_model(Lanes)
+class _LanesModel(PrimitiveModel):  # type: ignore[misc]
     """Lanes are kept in a vector register."""
 
     def __init__(self, manager: Any, kind: Any) -> None:
