@@ -62,7 +62,7 @@ def test_without_a_kernel_the_trouble_is_told_and_lightgbm_answers(
         patch.setattr(forest_engine, "_compiled", missing)
         broken = Engine()
         patch.setattr(trees, "ENGINE", broken)
-        model.prepare()
+        broken.begin()
         assert not broken.wait(60)
         assert broken.trouble == "ImportError: no compiler for this machine"
         answered = model.raw(matrix), model.contributions(matrix)
@@ -76,7 +76,7 @@ def test_lightgbm_is_not_loaded_where_the_kernel_is_ready() -> None:
     code = (
         "import sys, numpy as np; from models.trees import Trees; "
         "from models.forest_engine import ENGINE; assert ENGINE.wait(), ENGINE.trouble; "
-        "model = Trees(sys.stdin.read()); model.prepare(); "
+        "model = Trees(sys.stdin.read()); "
         "rows = np.zeros((3, 6)); model.raw(rows); model.contributions(rows); "
         "print('lightgbm' in sys.modules)"
     )
