@@ -30,7 +30,7 @@ class Forest(NamedTuple):
     Compiled code takes it as it is: a tuple of arrays and numbers.
 
     Attributes:
-        cuts, columns, words: see `Coding`.
+        cuts, columns, words, spans: see `Coding`.
         splits: shape (splits, 4): column, first word of its set, slots of the left and the right child.
         kept: of each split the leaves that remain when it goes right; see `Shape`.
         share_left: of the rows learned from that reached a split.
@@ -49,6 +49,7 @@ class Forest(NamedTuple):
     cuts: Floats
     columns: Ints
     words: NDArray[np.uint64]
+    spans: NDArray[np.uint16]
     splits: NDArray[np.uint32]
     kept: NDArray[np.uint64]
     share_left: Floats
@@ -92,6 +93,7 @@ def forest_of(columns: int, trees: list[TextTree]) -> Forest:
         cuts=coded.cuts,
         columns=coded.columns,
         words=coded.words,
+        spans=coded.spans,
         splits=np.column_stack([column, coded.first_word, left, right]).astype(np.uint32),
         kept=_joined(shape.kept for shape in shapes),
         share_left=_joined(shape.share_left for shape in shapes),

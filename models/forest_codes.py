@@ -35,12 +35,15 @@ class Coding:
         columns: shape (columns, 3): where its cuts begin, how many cuts or categories, how it is coded.
         first_word: of each split, where its set begins, shape (splits,).
         words: the sets, 64 codes a word.
+        spans: of each split by a number, the lowest of its codes that go left and how many come after
+            it; 0 and 0 for the others; shape (splits, 2).
     """
 
     cuts: Floats
     columns: Ints
     first_word: Ints
     words: NDArray[np.uint64]
+    spans: NDArray[np.uint16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,15 @@ def coding(columns: int, trees: list[TextTree]) -> Coding:
     ends = np.cumsum(width)
     first = ends - width
     words = np.zeros(int(width.sum()), dtype=np.uint64)
+    spans = np.zeros((len(width), 2), dtype=np.uint16)
     for one in coded:
         words[first[one.at][:, None] + np.arange(one.width)] = one.packed()
+        if one.kind == NUMBER:
+            spans[one.at] = one.spans()
     many = np.array([len(one.cuts) for one in coded])
     table = [np.cumsum(many) - many, [one.count for one in coded], [one.kind for one in coded]]
     cuts = np.concatenate([one.cuts for one in coded])
-    return Coding(cuts, np.column_stack(table).astype(np.int64), first, words)
+    return Coding(cuts, np.column_stack(table).astype(np.int64), first, words, spans)
 
 
 def _splits(trees: list[TextTree]) -> _Splits:
@@ -108,6 +114,11 @@ class _Column:
         padded[:, : self.left.shape[1]] = self.left
         octets = np.packbits(padded, axis=1, bitorder="little")
         return octets.view("<u8").astype(np.uint64)
+
+    def spans(self) -> Ints:
+        """Of a number's splits the lowest code that goes left, and how many more, (splits, 2)."""
+        # The code of what is not known comes before those of all numbers, so none is left out between.
+        return np.column_stack([1 - self.left[:, 0], self.left.sum(axis=1) - 1]).astype(np.int64)
 
 
 def _column(splits: _Splits, at: Ints) -> _Column:

@@ -39,11 +39,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _NO_ZERO = float(np.float32(1e-35))
 """LightGBM takes what is not further from zero for zero."""
 
-_BLOCK, _FEW = 128, 24
+_BLOCK, _FEW = 256, 24
 """Rows scored side by side, and how many are too few for that."""
 
+_FEW_CUTS = 512
+"""Up to so many, comparing all with many values at once is faster than searching for each."""
+
 _IN_ONE_WORD = 61
-"""A column with so many cuts has at most 64 codes."""
+"""A column with so many cuts or categories has at most 64 codes."""
 
 _0, _1, _2, _6, _63 = (uint64(n) for n in (0, 1, 2, 6, 63))
 _COLUMN, _WORD, _LEFT, _RIGHT = (uint64(n) for n in range(4))
@@ -57,6 +60,22 @@ def _compiled(function: Function) -> Function:
         return cast("Function", nb.njit(cache=True, **options)(function))
     except RuntimeError:  # there is no directory that could be written to
         return cast("Function", nb.njit(**options)(function))
+
+
+class Block(NamedTuple):
+    """What is noted of up to _BLOCK rows.
+
+    Attributes:
+        codes: shape (columns, _BLOCK).
+        values: of one column.
+        counted: how many of its cuts lie below, and one.
+        remaining: the leaves of one tree that can still be reached, a bit each.
+    """
+
+    codes: Codes
+    values: Floats
+    counted: NDArray[np.uint64]
+    remaining: NDArray[np.uint64]
 
 
 @_compiled
@@ -132,39 +151,90 @@ def _raw_of_wide(codes: Codes, forest: Forest) -> float:
 
 
 @_compiled
-def _add_raw_of_block(codes: Codes, forest: Forest, raw: Floats) -> None:
-    """As `_raw_of_narrow`, a split at a time for many rows; `codes` has shape (columns, _BLOCK)."""
-    remaining = np.empty(_BLOCK, uint64)
+def _write_number_codes(column: Any, forest: Forest, block: Block) -> None:
+    """Write a number's codes for a block of values: a cut at a time, for all of them."""
+    begin, count = uint64(forest.columns[column, _0]), uint64(forest.columns[column, _1])
+    for row in range(_BLOCK):
+        block.counted[row] = _1
+    for at in range(begin, begin + count):
+        cut = forest.cuts[at]
+        for row in range(_BLOCK):
+            block.counted[row] += uint64(cut < block.values[row])
+    for row in range(_BLOCK):
+        known = block.values[row] == block.values[row]
+        block.codes[column, row] = block.counted[row] if known else _0
+
+
+@_compiled
+def _write_block_codes(matrix: Matrix, first: Any, rows: Any, forest: Forest, block: Block) -> None:
+    """As `_write_codes`, for up to _BLOCK rows; what the block holds beyond them means nothing."""
+    for column in range(uint64(len(forest.columns))):
+        begin, count = uint64(forest.columns[column, _0]), uint64(forest.columns[column, _1])
+        kind = forest.columns[column, _2]
+        if kind == NUMBER and count <= _FEW_CUTS:
+            for row in range(rows):
+                value = matrix[first + row, column]
+                block.values[row] = 0.0 if abs(value) <= _NO_ZERO else value
+            _write_number_codes(column, forest, block)
+        else:
+            for row in range(rows):
+                value = matrix[first + row, column]
+                block.codes[column, row] = _code(value, forest.cuts, begin, count, kind)
+
+
+@_compiled
+def _leave_out(split: Any, forest: Forest, block: Block) -> None:
+    """Take from each row's remaining leaves those that it cannot reach any more after a split."""
+    column, kept = forest.splits[split, _COLUMN], forest.kept[split]
+    codes, remaining = block.codes[column], block.remaining
+    if forest.columns[column, _2] == NUMBER:
+        lowest, more = forest.spans[split, _0], forest.spans[split, _1]
+        for row in range(_BLOCK):
+            remaining[row] &= kept if uint16(codes[row] - lowest) > more else ~_0
+    elif forest.columns[column, _1] <= _IN_ONE_WORD:
+        word = forest.words[forest.splits[split, _WORD]]
+        for row in range(_BLOCK):
+            remaining[row] &= kept | (_0 - ((word >> uint64(codes[row])) & _1))
+    else:
+        for row in range(_BLOCK):
+            remaining[row] &= kept | (_0 - _goes_left(forest, split, codes[row]))
+
+
+@_compiled
+def _add_raw_of_block(forest: Forest, block: Block, raw: Floats) -> None:
+    """As `_raw_of_narrow`, a split at a time for many rows."""
     for tree in range(uint64(len(forest.trees)) - _1):
-        remaining[:] = ~_0
+        block.remaining[:] = ~_0
         for split in range(forest.trees[tree, _0], forest.trees[tree + _1, _0]):
-            column, kept = forest.splits[split, _COLUMN], forest.kept[split]
-            word, read = forest.words[forest.splits[split, _WORD]], codes[column]
-            if forest.columns[column, 1] <= _IN_ONE_WORD:
-                for row in range(_BLOCK):
-                    remaining[row] &= kept | (_0 - ((word >> uint64(read[row])) & _1))
-            else:
-                for row in range(_BLOCK):
-                    remaining[row] &= kept | (_0 - _goes_left(forest, split, read[row]))
+            _leave_out(split, forest, block)
         leaf = forest.trees[tree, _1]
         for row in range(len(raw)):
-            raw[row] += forest.leaves[leaf + lowest_bit(remaining[row])]
+            raw[row] += forest.leaves[leaf + lowest_bit(block.remaining[row])]
+
+
+@_compiled
+def _write_raw_in_blocks(matrix: Matrix, forest: Forest, raw: Floats) -> None:
+    block = Block(
+        np.zeros((len(forest.columns), _BLOCK), uint16),
+        np.zeros(_BLOCK),
+        np.zeros(_BLOCK, uint64),
+        np.zeros(_BLOCK, uint64),
+    )
+    for begin in range(0, len(matrix), _BLOCK):
+        said = raw[begin : begin + _BLOCK]
+        said[:] = 0.0
+        _write_block_codes(matrix, uint64(begin), uint64(len(said)), forest, block)
+        _add_raw_of_block(forest, block, said)
 
 
 @_compiled
 def write_raw(matrix: Matrix, forest: Forest, raw: Floats) -> None:
     """Write the log-odds of each row of a matrix, shape (n, columns), into `raw`, shape (n,)."""
-    width, many = len(forest.columns), len(matrix)
-    if forest.narrow and many > _FEW:
-        block = np.zeros((width, _BLOCK), uint16)
-        for begin in range(0, many, _BLOCK):
-            said = raw[begin : begin + _BLOCK]
-            said[:] = 0.0
-            _write_codes(matrix, uint64(begin), uint64(len(said)), forest, block)
-            _add_raw_of_block(block, forest, said)
+    if forest.narrow and len(matrix) > _FEW:
+        _write_raw_in_blocks(matrix, forest, raw)
         return
-    codes = np.empty((width, 1), uint16)
-    for row in range(many):
+    codes = np.empty((len(forest.columns), 1), uint16)
+    for row in range(len(matrix)):
         _write_codes(matrix, uint64(row), _1, forest, codes)
         raw[row] = _raw_of_narrow(codes, forest) if forest.narrow else _raw_of_wide(codes, forest)
 
