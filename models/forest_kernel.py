@@ -53,13 +53,23 @@ _COLUMN, _WORD, _LEFT, _RIGHT = (uint64(n) for n in range(4))
 """The fields of a split."""
 
 
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+
+def _inlined(function: Function) -> Function:
+    """A part of the functions below, and of no other: compiled into each that uses it.
+
+    Where it were called instead, which of several versions of it ran would depend on what is cached.
+    """
+    return cast("Function", nb.njit(forceinline=True, **_OPTIONS)(function))
+
+
 def _compiled(function: Function) -> Function:
     """Machine code of the function, made at its first call and kept beside the byte code."""
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return cast("Function", nb.njit(cache=True, **options)(function))
+        return cast("Function", nb.njit(cache=True, **_OPTIONS)(function))
     except RuntimeError:  # there is no directory that could be written to
-        return cast("Function", nb.njit(**options)(function))
+        return cast("Function", nb.njit(**_OPTIONS)(function))
 
 
 class Block(NamedTuple):
@@ -78,7 +88,7 @@ class Block(NamedTuple):
     remaining: NDArray[np.uint64]
 
 
-@_compiled
+@_inlined
 def _cuts_below(value: float, cuts: Floats, begin: Any, count: Any) -> Any:
     """How many of a column's cuts lie below a value, without a branch that could be guessed wrong."""
     at, left = begin, count
@@ -89,7 +99,7 @@ def _cuts_below(value: float, cuts: Floats, begin: Any, count: Any) -> Any:
     return at - begin + uint64(left > _0 and cuts[at] < value)
 
 
-@_compiled
+@_inlined
 def _code(value: float, cuts: Floats, begin: Any, count: Any, kind: int) -> Any:
     """See `models.forest_codes`."""
     if value != value:
@@ -104,7 +114,7 @@ def _code(value: float, cuts: Floats, begin: Any, count: Any, kind: int) -> Any:
     return _cuts_below(value, cuts, begin, count) + _1
 
 
-@_compiled
+@_inlined
 def _write_codes(matrix: Matrix, first: Any, rows: Any, forest: Forest, codes: Codes) -> None:
     """Write the codes of some rows of a matrix, shape (n, columns), into `codes`, (columns, rows)."""
     for column in range(uint64(len(forest.columns))):
@@ -115,14 +125,14 @@ def _write_codes(matrix: Matrix, first: Any, rows: Any, forest: Forest, codes: C
             codes[column, row] = _code(value, forest.cuts, begin, count, kind)
 
 
-@_compiled
+@_inlined
 def _goes_left(forest: Forest, split: Any, code: Any) -> Any:
     """1 where the code is in the split's set, else 0."""
     at = uint64(code)
     return (forest.words[uint64(forest.splits[split, _WORD]) + (at >> _6)] >> (at & _63)) & _1
 
 
-@_compiled
+@_inlined
 def _raw_of_narrow(codes: Codes, forest: Forest) -> float:
     """The leaf reached is the leftmost that no split leaves out: no branch, no waiting for the last."""
     raw = 0.0
@@ -135,7 +145,7 @@ def _raw_of_narrow(codes: Codes, forest: Forest) -> float:
     return raw
 
 
-@_compiled
+@_inlined
 def _raw_of_wide(codes: Codes, forest: Forest) -> float:
     """For trees of any size: from split to split."""
     raw = 0.0
@@ -150,7 +160,7 @@ def _raw_of_wide(codes: Codes, forest: Forest) -> float:
     return raw
 
 
-@_compiled
+@_inlined
 def _write_number_codes(column: Any, forest: Forest, block: Block) -> None:
     """Write a number's codes for a block of values: a cut at a time, for all of them."""
     begin, count = uint64(forest.columns[column, _0]), uint64(forest.columns[column, _1])
@@ -165,7 +175,7 @@ def _write_number_codes(column: Any, forest: Forest, block: Block) -> None:
         block.codes[column, row] = block.counted[row] if known else _0
 
 
-@_compiled
+@_inlined
 def _write_block_codes(matrix: Matrix, first: Any, rows: Any, forest: Forest, block: Block) -> None:
     """As `_write_codes`, for up to _BLOCK rows; what the block holds beyond them means nothing."""
     for column in range(uint64(len(forest.columns))):
@@ -182,7 +192,7 @@ def _write_block_codes(matrix: Matrix, first: Any, rows: Any, forest: Forest, bl
                 block.codes[column, row] = _code(value, forest.cuts, begin, count, kind)
 
 
-@_compiled
+@_inlined
 def _leave_out(split: Any, forest: Forest, block: Block) -> None:
     """Take from each row's remaining leaves those that it cannot reach any more after a split."""
     column, kept = forest.splits[split, _COLUMN], forest.kept[split]
@@ -200,7 +210,7 @@ def _leave_out(split: Any, forest: Forest, block: Block) -> None:
             remaining[row] &= kept | (_0 - _goes_left(forest, split, codes[row]))
 
 
-@_compiled
+@_inlined
 def _add_raw_of_block(forest: Forest, block: Block, raw: Floats) -> None:
     """As `_raw_of_narrow`, a split at a time for many rows."""
     for tree in range(uint64(len(forest.trees)) - _1):
@@ -212,7 +222,7 @@ def _add_raw_of_block(forest: Forest, block: Block, raw: Floats) -> None:
             raw[row] += forest.leaves[leaf + lowest_bit(block.remaining[row])]
 
 
-@_compiled
+@_inlined
 def _write_raw_in_blocks(matrix: Matrix, forest: Forest, raw: Floats) -> None:
     block = Block(
         np.zeros((len(forest.columns), _BLOCK), uint16),
@@ -262,7 +272,7 @@ class Walk(NamedTuple):
     weight: Floats
 
 
-@_compiled
+@_inlined
 def _decide(codes: Codes, forest: Forest, first: Any, many: Any, walk: Walk) -> None:
     """Note where the row goes at each of a tree's splits, as if no column came twice on a path."""
     for slot in range(many):
@@ -277,7 +287,7 @@ def _decide(codes: Codes, forest: Forest, first: Any, many: Any, walk: Walk) -> 
         walk.inverse[slot] = 0
 
 
-@_compiled
+@_inlined
 def _correct_repeats(forest: Forest, tree: Any, dead: Any, row: Any, walk: Walk) -> None:
     """Where a column comes once more, what became of it above matters.
 
@@ -297,7 +307,7 @@ def _correct_repeats(forest: Forest, tree: Any, dead: Any, row: Any, walk: Walk)
             walk.column[slot] = nobody
 
 
-@_compiled
+@_inlined
 def _climb(forest: Forest, many: Any, grid: Any, walk: Walk) -> None:
     """From the leaves to the root: what each subtree says at the points of the grid."""
     unknown = load(forest.lanes, grid + _1)
@@ -311,7 +321,7 @@ def _climb(forest: Forest, many: Any, grid: Any, walk: Walk) -> None:
         store(walk.said, slot, minus(taken, times(unknown, part)))
 
 
-@_compiled
+@_inlined
 def _descend(forest: Forest, many: Any, grid: Any, walk: Walk, sums: Floats) -> None:
     """From the root to the leaves: how much each split counts, and what its column gets for it."""
     unknown = load(forest.lanes, grid + _1)
@@ -326,7 +336,7 @@ def _descend(forest: Forest, many: Any, grid: Any, walk: Walk, sums: Floats) -> 
         store(walk.weight, uint64(walk.taken[slot]), minus(weight, aside))
 
 
-@_compiled
+@_inlined
 def _add_contributions(codes: Codes, forest: Forest, walk: Walk, sums: Floats) -> None:
     """Add what each column contributes to `sums`, lanes; nobody's come after the last column's."""
     for turn in range(uint64(len(forest.passes))):
@@ -341,6 +351,14 @@ def _add_contributions(codes: Codes, forest: Forest, walk: Walk, sums: Floats) -
         _descend(forest, many, grid, walk, sums)
 
 
+@_inlined
+def _rows_of_lanes(many: int) -> Floats:
+    """Room for rows of lanes, each within one cache line: across two, all would take twice as long."""
+    room = np.empty((many + 1) * LANES)
+    skipped = (-room.ctypes.data // 8) % LANES
+    return room[skipped : skipped + many * LANES]
+
+
 @_compiled
 def write_contributions(matrix: Matrix, forest: Forest, shares: Matrix) -> None:
     """Write each row's contributions and the base into `shares`, shape (n, columns + 1)."""
@@ -351,11 +369,11 @@ def write_contributions(matrix: Matrix, forest: Forest, shares: Matrix) -> None:
         np.empty(widest, uint32),
         np.empty(widest, uint32),
         np.empty(widest),
-        np.empty(widest * LANES),
-        np.empty((2 * widest + 1) * LANES),
-        np.empty((2 * widest + 1) * LANES),
+        _rows_of_lanes(widest),
+        _rows_of_lanes(2 * widest + 1),
+        _rows_of_lanes(2 * widest + 1),
     )
-    codes, sums = np.empty((width, 1), uint16), np.empty((width + _1) * uint64(LANES))
+    codes, sums = np.empty((width, 1), uint16), _rows_of_lanes(len(forest.columns) + 1)
     for row in range(len(matrix)):
         _write_codes(matrix, uint64(row), _1, forest, codes)
         sums[:] = 0.0
