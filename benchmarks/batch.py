@@ -96,7 +96,7 @@ def groups(path: Path, rows: int) -> Iterator[Floats]:
     import pyarrow.parquet as pq
 
     left = rows
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         for batch in file.iter_batches(GROUP_ROWS, use_threads=False):
             many = min(left, len(batch))
             matrix = np.empty((many, batch.num_columns))

@@ -7,6 +7,7 @@ importing this module imports nothing heavy, and nobody waits who did not ask to
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 class Kernel(Protocol):
-    """What compiled code can do; see `models.forest_kernel`."""
+    """What compiled code can do; see `models.forest_raw` and `models.forest_shapley`."""
 
     def write_raw(self, matrix: Floats, forest: Forest, raw: Floats) -> None:
         """Write the log-odds of each row into `raw`, shape (n,)."""
@@ -47,12 +48,16 @@ class Engine:
         """The kernel, when it is ready."""
         return self._kernel
 
-    def begin(self) -> None:
-        """Make the kernel in the background, unless that was begun before."""
+    def begin(self, tell: Callable[[str], object] = lambda _: None) -> None:
+        """Make the kernel in the background, unless that was begun before.
+
+        Args:
+            tell: called with the trouble, from the background, if there will be no kernel.
+        """
         with self._starting:
             if self._thread is None:
                 # Not a daemon: a process that ends in the middle of a compilation may crash.
-                self._thread = threading.Thread(target=self._make, name="kernel")
+                self._thread = threading.Thread(target=self._make, args=(tell,), name="kernel")
                 self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -61,11 +66,12 @@ class Engine:
         self._done.wait(seconds)
         return self._kernel is not None
 
-    def _make(self) -> None:
+    def _make(self, tell: Callable[[str], object]) -> None:
         try:
             self._kernel = _compiled()
         except Exception as error:  # whatever Numba says, LightGBM is there
             self.trouble = f"{type(error).__name__}: {error}"
+            tell(self.trouble)
         finally:
             self._done.set()
 

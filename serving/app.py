@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
@@ -30,6 +31,8 @@ from serving.routes import health, ingest, insights, model, pages, queue, scores
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
 from serving.state import LiveModel, Repeating
+
+log = structlog.get_logger("propensity.app")
 
 VERSION = "0.1.0"
 _STATIC = Path(__file__).parent / "static"
@@ -96,7 +99,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         DefinitionError: there is no lead definition that holds together.
     """
     require_current(workspace.store)
-    ENGINE.begin()  # LightGBM answers until compiled code can
+    # LightGBM answers until compiled code can.
+    ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))
     live = LiveModel(workspace, clock, settings.stale_model_days)
     live.look()
     return Service(

@@ -62,9 +62,11 @@ def test_without_a_kernel_the_trouble_is_told_and_lightgbm_answers(
         patch.setattr(forest_engine, "_compiled", missing)
         broken = Engine()
         patch.setattr(trees, "ENGINE", broken)
-        broken.begin()
+        told: list[str] = []
+        broken.begin(told.append)
         assert not broken.wait(60)
         assert broken.trouble == "ImportError: no compiler for this machine"
+        assert told == [broken.trouble]
         answered = model.raw(matrix), model.contributions(matrix)
     assert answered[0].tobytes() == compiled[0].tobytes()
     np.testing.assert_allclose(answered[1], compiled[1], atol=1e-9, rtol=0)
