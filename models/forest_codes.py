@@ -23,7 +23,7 @@ NUMBER, ZERO_APART, CATEGORY = 0, 1, 2
 
 _IS_CATEGORY, _MISSING_LEFT, _ZERO_MISSING, _NAN_MISSING = 1, 2, 4, 8
 _MOST_CODES = 2**16 - 4
-_MOST_BITS = 2**30
+_MOST_BITS = 2**27
 
 
 @dataclass(frozen=True, slots=True)
