@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import structlog
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,7 @@ from features.errors import StoreError
 from features.store.audit import note_definition
 from features.store.idempotency import prune
 from features.store.migrate import require_current
+from models.forest_engine import ENGINE
 from models.workspace import Workspace
 from serving import errors, openapi
 from serving.addresses import LeadIds
@@ -48,6 +50,8 @@ from serving.routes import (
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
 from serving.state import LiveModel, Repeating
+
+log = structlog.get_logger("propensity.app")
 
 VERSION = "0.1.0"
 _HOUSEKEEPING_SECONDS = 600.0
@@ -132,6 +136,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         DefinitionError: there is no lead definition that holds together.
     """
     require_current(workspace.store)
+    # LightGBM answers until compiled code can.
+    ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))
     live = LiveModel(workspace, clock, settings.stale_model_days)
     live.look()
     return Service(

@@ -141,7 +141,9 @@ def import_files(
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="CSV or Parquet: leads as in an import, or ids.")],
-    output: Annotated[Path | None, typer.Option(help="Where the scores go, as CSV.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the scores go: CSV, or .parquet.")
+    ] = None,
     lead_column: Annotated[
         str | None, typer.Option(help="The column with ids of stored leads; facts are the store's.")
     ] = None,
@@ -151,14 +153,15 @@ def score(
     reasons: Annotated[int, typer.Option(min=0, max=100, help="Reasons per lead.")] = 3,
     as_json: Json = False,
 ) -> None:
-    """Score a file of leads into a CSV: probability, raw score, route, reasons. All in the ledger."""
+    """Score a file of leads into another: probability, raw score, route, reasons. All in the ledger."""
     from serving.file_scoring import score_file
+    from serving.score_sinks import open_sink
     from serving.scoring import Occasion
 
     workspace = _workspace()
     scorer, now = _scorer(workspace), _now()
     path = output or file.with_suffix(".scores.csv")
-    with _bar("scoring", 1.0) as show, path.open("w", encoding="utf-8", newline="") as sink:
+    with _bar("scoring", 1.0) as show, open_sink(path) as sink:
         done = score_file(
             workspace.store,
             scorer,

@@ -1,26 +1,22 @@
-"""How is a file scored? Row by row in its order, a chunk at a time, into a CSV for people.
+"""How is a file scored? Row by row in its order, a chunk at a time, into a file of scores.
 
 A file is read as an import would read it. Rows that hold what the definition's first lead source maps
 are scored from what they say; rows that only name stored leads, from the store. A bad row gets its
-reason instead of a score. Spreadsheets run cells that begin like a formula, so such texts are quoted.
+reason instead of a score.
 """
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
-from features.clock import iso
 from features.definition import Definition
 from features.errors import InputError, Problem, PropensityError
 from features.quality import record_problems, text_problem
 from features.sources import Format
-from features.spreadsheets import guarded
 from features.store.engine import Store
 from features.store.files.cells import Mapped
 from features.store.files.checks import column_problems
@@ -28,24 +24,15 @@ from features.store.files.joining import open_join
 from features.store.files.load import RowReader
 from features.store.files.reading import open_table
 from features.store.files.tables import BadRow, Row, Table
+from models.forest_engine import ENGINE
+from serving.score_sinks import Sink
 from serving.scoring import Ask, LeadScore, Occasion, Result, Scorer, score
 
 CHUNK = 1_000
 """Rows scored at once; memory holds no more."""
 
-COLUMNS = (
-    "line",
-    "lead",
-    "probability",
-    "raw",
-    "route",
-    "reasons",
-    "warnings",
-    "as_of",
-    "model",
-    "score_id",
-    "error",
-)
+_WORTH_COMPILING = 2**20
+"""Bytes of a file whose rows earn what loading compiled code costs; LightGBM scores meanwhile."""
 
 Line = tuple[int, Ask | PropensityError]
 """Where a row begins in its file, and what is asked about it, or why nothing can be."""
@@ -65,7 +52,7 @@ def score_file(
     store: Store,
     scorer: Scorer,
     path: Path,
-    out: IO[str],
+    sink: Sink,
     occasion: Occasion,
     *,
     as_of: int | None = None,
@@ -78,7 +65,7 @@ def score_file(
         store: where stored leads are, and the ledger is written.
         scorer: what scores.
         path: the file.
-        out: where the scores go, as CSV; opened with `newline=""`.
+        sink: where the scores go.
         occasion: when and with how many reasons.
         as_of: the instant the scores speak for; the present one by default.
         lead_column: the column with the ids of stored leads; given, rows are not read as facts.
@@ -87,16 +74,20 @@ def score_file(
     Raises:
         InputError: the file cannot be read, or has neither what a lead source maps nor lead ids.
     """
+    if path.is_file() and path.stat().st_size >= _WORTH_COMPILING:
+        ENGINE.begin()
     instant = occasion.now if as_of is None else as_of
-    writer = csv.writer(out)
-    writer.writerow(COLUMNS)
     routes: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     for lines, share in _lines(scorer.agreed, path, instant, occasion.now, lead_column):
         results = _scored(store, scorer, lines, occasion)
-        for (line, ask), result in zip(lines, results, strict=True):
-            lead = ask.lead if isinstance(ask, Ask) else ""
-            writer.writerow(_row(line, lead, result))
+        sink.write(
+            [
+                (line, ask.lead if isinstance(ask, Ask) else "", result)
+                for (line, ask), result in zip(lines, results, strict=True)
+            ]
+        )
+        for result in results:
             if isinstance(result, LeadScore):
                 routes[result.route] += 1
             else:
@@ -189,25 +180,3 @@ def _ask_by_facts(
 
 def _told(problems: Sequence[Problem]) -> InputError:
     return InputError("; ".join(f"{p.field}: {p.message}" for p in problems), problems=problems)
-
-
-def _row(line: int, lead: str, result: Result) -> list[str | float | int]:
-    if not isinstance(result, LeadScore):
-        blank = [""] * (len(COLUMNS) - 3)
-        return [line, guarded(lead), *blank, guarded(result.message)]
-    reasons = "; ".join(
-        f"{r['label']}: {r['words']} ({r['log_odds']:+.2f})" for r in result.reasons
-    )
-    return [
-        line,
-        guarded(lead),
-        result.probability,
-        result.raw,
-        guarded(result.route),
-        guarded(reasons),
-        guarded("; ".join(caveat.message for caveat in result.caveats)),
-        iso(result.as_of),
-        result.model,
-        result.score_id if result.score_id is not None else "",
-        "",
-    ]

@@ -35,6 +35,7 @@ from models.bundle import read_bundle
 from models.explain import explain
 from serving.file_scoring import score_file
 from serving.queueing import refresh_queue
+from serving.score_sinks import CsvSink
 from serving.scoring import LeadScore, Occasion, score_stored
 
 EVERYBODY = [lead_id(i) for i in range(LEADS)]
@@ -103,7 +104,7 @@ def test_from_a_file_of_ids(company: Served, at_once: Bits, tmp_path: Path) -> N
     path.write_text("id\n" + "\n".join(SOME), encoding="utf-8")
     out = io.StringIO()
     scorer = company.service.live.scorer()
-    score_file(company.store, scorer, path, out, Occasion(now=NOW), lead_column="id")
+    score_file(company.store, scorer, path, CsvSink(out), Occasion(now=NOW), lead_column="id")
     rows = list(csv.DictReader(io.StringIO(out.getvalue())))
     found = {
         row["lead"]: (bits(float(row["raw"])), bits(float(row["probability"]))) for row in rows

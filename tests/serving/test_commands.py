@@ -27,7 +27,17 @@ from features.store.ledger import read_queue
 from models.workspace import Workspace
 from serving.commands import app
 
-HEAVY = ("lightgbm", "numpy", "sqlalchemy", "alembic", "fastapi", "uvicorn", "pandas", "mlflow")
+HEAVY = (
+    "lightgbm",
+    "numba",
+    "numpy",
+    "sqlalchemy",
+    "alembic",
+    "fastapi",
+    "uvicorn",
+    "pandas",
+    "mlflow",
+)
 MAPPING = """
 sources:
   - file: leads.csv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 from agreed import NOW
 from served import Served
 
-from features.clock import DAY
+from features.clock import DAY, iso
 from features.definition import Definition, parse_definition
 from features.errors import InputError
 from features.store.ingest import set_do_not_score
-from serving.file_scoring import CHUNK, COLUMNS, FileScored, score_file
+from serving.file_scoring import CHUNK, FileScored, score_file
+from serving.score_sinks import COLUMNS, CsvSink, open_sink
 from serving.scoring import Occasion, Scorer
 
 SOURCE = """
@@ -55,7 +57,7 @@ def run(
     if agreed is not None:
         scorer = replace(scorer, agreed=agreed)
     occasion = Occasion(now=NOW, channel="file", reasons=2)
-    done = score_file(served.store, scorer, path, out, occasion, **rest)
+    done = score_file(served.store, scorer, path, CsvSink(out), occasion, **rest)
     return list(csv.DictReader(io.StringIO(out.getvalue()))), done
 
 
@@ -129,6 +131,43 @@ def test_parquet_is_read_too(served_lite: Served, tmp_path: Path) -> None:
     assert all(row["raw"] for row in rows)
 
 
+def test_parquet_is_written_with_the_types_that_things_have(
+    served_lite: Served, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    path = written(tmp_path, "n,lead\n1,L-0001\n2,=nobody\n3,\n4,L-0002\n")
+    rows, _ = run(served_lite, path)
+    with open_sink(tmp_path / "scores.parquet") as sink:
+        scorer = served_lite.service.live.scorer()
+        score_file(served_lite.store, scorer, path, sink, Occasion(now=NOW, reasons=2))
+    typed = pq.read_table(tmp_path / "scores.parquet")
+    assert typed.column_names == list(COLUMNS)
+    found = typed.to_pylist()
+    assert [row["lead"] for row in found] == ["L-0001", "=nobody", None, "L-0002"]
+    assert [row["line"] for row in found] == [int(row["line"]) for row in rows]
+    assert [row["error"] is None for row in found] == [True, False, False, True]
+    for row, text in zip((found[0], found[3]), (rows[0], rows[3]), strict=True):
+        assert row["raw"] == float(text["raw"])
+        assert row["probability"] == float(text["probability"])
+        assert iso(round(row["as_of"].timestamp() * 1e6)) == text["as_of"]
+        assert len(row["reasons"]) == 3, "two reasons and the rest"
+        assert row["reasons"][0]["words"] in text["reasons"]
+        assert row["score_id"] > 0
+    assert found[1]["raw"] is None
+
+
+def test_without_pyarrow_parquet_cannot_be_written_and_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    message = r"scores\.parquet is to be a Parquet file"
+    with pytest.raises(InputError, match=message) as caught, open_sink(tmp_path / "scores.parquet"):
+        pass
+    assert "propensity[train]" in (caught.value.hint or "")
+    assert not (tmp_path / "scores.parquet").exists()
+
+
 def test_a_file_with_neither_facts_nor_ids_says_what_is_missing(
     served_lite: Served, tmp_path: Path, mapped: Definition
 ) -> None:
@@ -175,5 +214,5 @@ def test_memory_does_not_grow_with_the_file(served_lite: Served, tmp_path: Path)
 
 
 def run_to_nowhere(served: Served, path: Path) -> None:
-    with Path("/dev/null").open("w", encoding="utf-8") as sink:
+    with open_sink(Path("/dev/null")) as sink:
         score_file(served.store, served.service.live.scorer(), path, sink, Occasion(now=NOW))

@@ -61,7 +61,8 @@ def _opened(path: Path, label: str) -> Any:
             hint="Install the extra: pip install 'propensity[train]'; or convert the file to CSV.",
         ) from error
     try:
-        return ParquetFile(path)
+        # Read ahead, it would keep what was read until the file is closed.
+        return ParquetFile(path, pre_buffer=False)
     except (ArrowException, OSError) as error:
         raise InputError(f"{label} cannot be read as Parquet: {error}") from error
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,6 +20,7 @@ from features.clock import to_instant
 from features.errors import InputError
 from features.sources import Format
 from features.store.files.dates import instant
+from features.store.files.parquet_rows import ParquetTable
 from features.store.files.reading import open_table
 from features.store.files.values import number
 
@@ -135,3 +137,17 @@ def test_memory_holds_a_chunk_and_not_the_file(tmp_path: Path) -> None:
     assert seen == 60_000
     # A row of three short texts takes about 500 bytes; two chunks may be alive at once.
     assert peak < 3_000_000
+
+
+def test_memory_holds_no_more_of_a_long_file_than_of_a_short_one(tmp_path: Path) -> None:
+    def held(groups: int) -> int:
+        path = tmp_path / f"{groups}.parquet"
+        with pq.ParquetWriter(path, pa.schema([("x", pa.float64())])) as file:
+            for group in range(groups):
+                numbers = np.random.default_rng(group).normal(size=5_000)
+                file.write_table(pa.table({"x": numbers}))
+        before = pa.total_allocated_bytes()
+        chunks = ParquetTable(path, "long").chunks(1_000)
+        return max(pa.total_allocated_bytes() - before for _ in chunks)
+
+    assert held(40) < 2 * held(4)

@@ -1,0 +1,8 @@
+"""What can compiled code do? Score and explain; what `models.forest_engine` loads when asked to."""
+
+from __future__ import annotations
+
+from models.forest_raw import write_raw
+from models.forest_shapley import write_contributions
+
+__all__ = ["write_contributions", "write_raw"]
