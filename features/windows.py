@@ -17,6 +17,8 @@ from features.facts import Happenings, Ints, Queries
 
 Floats = NDArray[np.float64]
 
+_NONE: Ints = np.zeros(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -78,6 +80,8 @@ def see(happenings: Happenings, queries: Queries) -> Seen:
     Facts that happened at once are in the order in which they were recorded, and those recorded at
     once in the order of their codes: never in that in which they happen to be stored.
     """
+    if len(happenings) == 0:
+        return Seen(happenings, queries, _NONE, _NONE)
     order = np.lexsort(
         (
             happenings.detail,
