@@ -6,14 +6,13 @@ words of a reason are those of the column that carries most of the share, with i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from features.catalog import FeatureSpec
 from features.frames import FeatureFrame
-from models.propensity import PropensityModel
+from models.propensity import Floats, PropensityModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,12 @@ class Reason:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        return {
+            "fact": self.fact,
+            "label": self.label,
+            "words": self.words,
+            "log_odds": self.log_odds,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +50,66 @@ class Explanation:
 
     def top(self, n: int) -> list[dict[str, Any]]:
         """The n strongest reasons and, when there are more, their sum as `rest`: still adding up."""
-        shown, rest = self.reasons[:n], self.reasons[n:]
-        found = [reason.to_json() for reason in shown]
-        if rest:
-            total = float(sum(reason.log_odds for reason in rest))
-            words = f"{len(rest)} weaker reasons together"
-            found.append(Reason("rest", "Everything else", words, total).to_json())
-        return found
+        found = [reason.to_json() for reason in self.reasons[:n]]
+        return found + _rest([reason.log_odds for reason in self.reasons[n:]])
+
+
+Row = Mapping[str, str | float | None]
+"""One row of features by name."""
+
+Weighed = tuple[float, str, float, FeatureSpec]
+"""A reason before it has words: what orders it (strongest first, then by fact), log-odds, who tells it."""
 
 
 def explain(model: PropensityModel, frame: FeatureFrame) -> list[Explanation]:
     """The exact reasons of each row's raw score."""
     shares, base = model.contributions(frame)
-    groups: dict[str, list[int]] = {}
-    for i, spec in enumerate(model.specs):
-        groups.setdefault(spec.fact, []).append(i)
     return [
-        _explanation(model, groups, shares[row], frame.row(row), base) for row in range(len(frame))
+        Explanation(base, tuple(_reason(one, row) for one in weighed))
+        for weighed, row in zip(weigh(model, shares), frame.rows(), strict=True)
     ]
 
 
-def _explanation(
-    model: PropensityModel,
-    groups: dict[str, list[int]],
-    shares: np.ndarray[Any, np.dtype[np.float64]],
-    values: dict[str, str | float | None],
-    base: float,
-) -> Explanation:
-    reasons = []
-    answers = {spec.fact: spec for spec in model.catalog if spec.kind == "category"}
-    for fact, columns in groups.items():
-        total = float(sum(shares[i] for i in columns))
-        if total == 0.0:
-            continue
-        # Words must speak for the direction they are shown with.
-        telling = max(columns, key=lambda i: shares[i] * np.sign(total))
-        spec = model.specs[telling]
-        if spec.unit is None:
-            # A rank says less than the answer that was ranked.
-            spec = answers.get(fact, spec)
-        reasons.append(Reason(fact, spec.label, in_words(spec, values[spec.name]), total))
-    reasons.sort(key=lambda reason: (-abs(reason.log_odds), reason.fact))
-    return Explanation(base, tuple(reasons))
+def weigh(model: PropensityModel, shares: Floats) -> list[list[Weighed]]:
+    """The reasons of each row without their words, strongest first.
+
+    Args:
+        model: what scored.
+        shares: what each column adds, shape (n, columns).
+    """
+    return [sorted(_weighed(model, told)) for told in shares.tolist()]
+
+
+def top(weighed: Sequence[Weighed], row: Row, n: int) -> list[dict[str, Any]]:
+    """What `Explanation.top` says; no more reasons are put into words than are shown."""
+    found = [_reason(one, row).to_json() for one in weighed[:n]]
+    return found + _rest([log_odds for _, _, log_odds, _ in weighed[n:]])
+
+
+def _weighed(model: PropensityModel, shares: Sequence[float]) -> Iterator[Weighed]:
+    for fact in model.facts:
+        if len(fact.columns) == 1:
+            telling, total = 0, shares[fact.columns[0]]
+        else:
+            told = [shares[i] for i in fact.columns]
+            total = sum(told)
+            # Words must speak for the direction they are shown with.
+            telling = told.index(max(told) if total > 0 else min(told))
+        if total != 0.0:
+            yield -abs(total), fact.fact, total, fact.told_by[telling]
+
+
+def _reason(weighed: Weighed, row: Row) -> Reason:
+    _, fact, log_odds, spec = weighed
+    return Reason(fact, spec.label, in_words(spec, row[spec.name]), log_odds)
+
+
+def _rest(log_odds: Sequence[float]) -> list[dict[str, Any]]:
+    """The sum of the reasons that are not listed; nothing when there are none."""
+    if not log_odds:
+        return []
+    words = f"{len(log_odds)} weaker reasons together"
+    return [Reason("rest", "Everything else", words, float(sum(log_odds))).to_json()]
 
 
 def in_words(spec: FeatureSpec, value: str | float | None) -> str:
