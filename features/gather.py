@@ -109,11 +109,27 @@ class FactsBuilder:
 
         As in the store, a record given twice counts once (`features.facts.key_of`).
         """
-        lead_ids = list(dict.fromkeys(record.lead for record in records))
-        position = {lead: i for i, lead in enumerate(lead_ids)}
-        builder = cls(definition, lead_ids)
+        by_lead: dict[str, list[Record]] = {}
         for record in _once(records):
-            builder._record(position[record.lead], record)
+            by_lead.setdefault(record.lead, []).append(record)
+        builder = cls(definition, [*dict.fromkeys(record.lead for record in records)])
+        for lead, name in enumerate(builder.lead_ids):
+            for record in by_lead[name]:
+                builder._record(lead, record)
+        return builder
+
+    @classmethod
+    def of_named(
+        cls, definition: Definition, described: Sequence[tuple[str, Sequence[Record]]]
+    ) -> Self:
+        """A builder of leads that are called otherwise here than in their own records.
+
+        Two requests may describe one lead differently; see `of_records`.
+        """
+        builder = cls(definition, [name for name, _ in described])
+        for lead, (_, records) in enumerate(described):
+            for record in _once(records):
+                builder._record(lead, record)
         return builder
 
     def _record(self, lead: int, record: Record) -> None:
