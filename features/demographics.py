@@ -61,7 +61,7 @@ def compute(facts: Facts, queries: Queries, definition: Definition) -> dict[str,
         "lead_age_days": days_since(seen, first(seen)),
         "lead_updates": np.maximum(count(seen) - 1.0, 0.0),
     }
-    valid = facts.attributes.take(version)
+    valid = facts.attributes.take(version).by_name
     for attribute, name, is_date in _features(definition):
         value = valid[attribute]
         columns[name] = _since(value, queries) if is_date else value

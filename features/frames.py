@@ -71,7 +71,7 @@ class Columns(Mapping[str, Column]):
         categories: names of the category columns; `codes` has shape (categories, n), into `levels`.
     """
 
-    __slots__ = ("_by_name", "categories", "codes", "levels", "numbers", "values")
+    __slots__ = ("by_name", "categories", "codes", "levels", "numbers", "values")
 
     def __init__(
         self,
@@ -83,17 +83,17 @@ class Columns(Mapping[str, Column]):
     ) -> None:
         self.numbers, self.values = numbers, values
         self.categories, self.codes, self.levels = categories, codes, levels
-        self._by_name: dict[str, Column] = dict(zip(numbers, values, strict=True))
-        self._by_name.update(zip(categories, map(Category, codes, levels), strict=True))
+        self.by_name: dict[str, Column] = dict(zip(numbers, values, strict=True))
+        self.by_name.update(zip(categories, map(Category, codes, levels), strict=True))
 
     def __getitem__(self, name: str) -> Column:
-        return self._by_name[name]
+        return self.by_name[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
+        return iter(self.by_name)
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        return len(self.by_name)
 
     @classmethod
     def of_cells(

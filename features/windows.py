@@ -155,6 +155,6 @@ def changes(seen: Seen, value: Ints) -> Ints:
 def _at(seen: Seen, position: Ints) -> Ints:
     if len(seen.query) == 0:
         return np.full(seen.n, -1, dtype=np.int64)
-    safe = np.clip(position, 0, len(seen.query) - 1)
+    safe = np.minimum(np.maximum(position, 0), len(seen.query) - 1)
     there = seen.query[safe] == np.arange(seen.n)
     return np.where(there, seen.fact[safe], -1)

@@ -16,6 +16,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 
 from features.clock import SECOND
+from features.store.ledger_writer import LedgerWriter
 from features.store.migrate import require_current
 from models.workspace import Workspace
 from serving import errors, openapi
@@ -25,6 +26,7 @@ from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.middleware import Envelope
 from serving.queueing import QueueRefresher
+from serving.rounds import Rounds
 from serving.routes import health, ingest, insights, model, pages, queue, scores, sign_in
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
@@ -56,13 +58,15 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         service = await run_in_threadpool(_open, settings, workspace, clock, metrics)
         app.state.service = service
         threads = _threads(service)
-        for thread in threads:
+        await run_in_threadpool(service.ledger.start)
+        for thread in (service.rounds, *threads):
             thread.start()
         try:
             yield
         finally:
             service.refresher.stopping = True
-            for thread in threads:
+            # Who scores stops before who writes: what was scored is written.
+            for thread in (*threads, service.rounds, service.ledger):
                 await run_in_threadpool(thread.stop)
             service.store.close()
 
@@ -97,6 +101,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     require_current(workspace.store)
     live = LiveModel(workspace, clock, settings.stale_model_days)
     live.look()
+    is_durable = settings.ledger_durability == "durable"
+    ledger = LedgerWriter(workspace.store, settings.ledger_queue, is_durable)
     return Service(
         settings=settings,
         workspace=workspace,
@@ -107,6 +113,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         keys=KeyRing(workspace.store, settings.key_cache_seconds),
         metrics=metrics,
         clock=clock,
+        ledger=ledger,
+        rounds=Rounds(workspace.store, ledger),
     )
 
 

@@ -16,9 +16,11 @@ from fastapi import Depends, Request
 from features.errors import UnauthorisedError
 from features.store.access import Caller
 from features.store.engine import Connection, Store
+from features.store.ledger_writer import LedgerWriter
 from models.workspace import Workspace
 from serving.metrics import Metrics
 from serving.queueing import QueueRefresher
+from serving.rounds import Rounds
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
 from serving.state import LiveModel
@@ -37,6 +39,8 @@ class Service:
     keys: KeyRing
     metrics: Metrics
     clock: Clock
+    ledger: LedgerWriter
+    rounds: Rounds
 
     @property
     def store(self) -> Store:

@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     func,
     or_,
     select,
@@ -148,10 +149,8 @@ def take_numbers(connection: Connection, n: int) -> list[int]:
     On SQLite whoever takes some must hold the right to write (`Store.write`).
     """
     if connection.dialect.name == "postgresql":
-        query = select(func.nextval("scores_id_seq")).select_from(func.generate_series(1, n))
-        return [int(number) for number in connection.execute(query).scalars()]
-    taken = numbers.update().values(next=numbers.c.next + n).returning(numbers.c.next)
-    after = int(connection.execute(taken).scalar_one())
+        return [int(number) for number in connection.execute(_TAKE_POSTGRESQL, {"n": n}).scalars()]
+    after = int(connection.execute(_TAKE_SQLITE, {"n": n}).scalar_one())
     return [*range(after - n, after)]
 
 
@@ -187,7 +186,16 @@ def record_scores(
     return given
 
 
+# Asked for every score, so made once.
 _INSERT = scores.insert()
+_TAKE_POSTGRESQL = select(func.nextval("scores_id_seq")).select_from(
+    func.generate_series(1, bindparam("n", type_=Integer))
+)
+_TAKE_SQLITE = (
+    numbers.update()
+    .values(next=numbers.c.next + bindparam("n", type_=Integer))
+    .returning(numbers.c.next)
+)
 _LONG_AGO: tuple[float, None] = (float("-inf"), None)
 
 
