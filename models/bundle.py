@@ -121,8 +121,12 @@ def read_bundle(root: Path, digest: str) -> PropensityModel:
 
 def _learner(texts: Mapping[str, str]) -> Blend:
     if "learner.json" not in texts:
-        return Blend.of_trees(Trees(texts["booster.txt"]))
-    return Blend.from_json(json.loads(texts["learner.json"]), texts["booster.txt"])
+        learner = Blend.of_trees(Trees(texts["booster.txt"]))
+    else:
+        learner = Blend.from_json(json.loads(texts["learner.json"]), texts["booster.txt"])
+    if learner.trees is not None:
+        _ = learner.trees.forest  # a damaged text is refused here; LightGBM would abort the process
+    return learner
 
 
 def _require_one_story(model: PropensityModel, manifest: Mapping[str, Any]) -> None:

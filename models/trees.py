@@ -3,16 +3,22 @@
 LightGBM scores a matrix whose columns are in the wrong order without a word, so nobody but the
 encoder, which orders columns by name, may hand one over; and it aborts the process on a corrupt
 text, so a text is read only after its digest was checked (`models.bundle`).
+
+Compiled code answers once it is ready (`models.forest_engine`), with the same bits for raw scores and
+contributions equal to within rounding. LightGBM answers before, and for what is beyond that code.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+
+from models.forest import Forest, read_forest
+from models.forest_engine import ENGINE
 
 Floats = NDArray[np.float64]
 
@@ -27,8 +33,19 @@ class Trees:
     text: str = field(repr=False)
 
     @cached_property
-    def _booster(self) -> lgb.Booster:
+    def _booster(self) -> Any:
+        import lightgbm as lgb  # where compiled code is ready, a scoring host need not wait for it
+
         return lgb.Booster(model_str=self.text)
+
+    @cached_property
+    def forest(self) -> Forest | None:
+        """The tables that compiled code reads; None where only LightGBM understands the text.
+
+        Raises:
+            BundleError: the text is damaged.
+        """
+        return read_forest(self.text)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -36,24 +53,69 @@ class Trees:
         lines = (line for line in self.text.splitlines() if line.startswith("feature_names="))
         return next(lines, "").removeprefix("feature_names=").split()
 
+    def prepare(self) -> None:
+        """Do now what the first row would have to wait for; compile in the background.
+
+        Raises:
+            BundleError: the text is damaged.
+        """
+        if self.forest is not None:
+            ENGINE.begin()
+        if self.forest is None or ENGINE.kernel is None:
+            _ = self._booster
+
     def raw(self, matrix: Floats) -> Floats:
-        """Log-odds of shape (n,) for a matrix of shape (n, columns)."""
-        threads = 1 if len(matrix) <= _FEW else 0
-        raw: Floats = self._booster.predict(matrix, raw_score=True, num_threads=threads)
+        """Log-odds of shape (n,) for a matrix of shape (n, columns).
+
+        Raises:
+            ValueError: the matrix has another number of columns.
+        """
+        self._require_width(matrix)
+        raw: Floats
+        if ENGINE.kernel is not None and self.forest is not None:
+            raw = np.empty(len(matrix))
+            ENGINE.kernel.write_raw(_plain(matrix), self.forest, raw)
+        else:
+            raw = self._booster.predict(matrix, raw_score=True, num_threads=_threads(matrix))
         return raw
 
     def contributions(self, matrix: Floats) -> Floats:
         """Exact Shapley contributions, shape (n, columns + 1); the last is the base.
 
         They add up to `raw` (Lundberg et al. 2020, path-dependent TreeSHAP).
+
+        Raises:
+            ValueError: the matrix has another number of columns.
         """
-        if len(matrix) == 0:
+        self._require_width(matrix)
+        shares: Floats
+        if ENGINE.kernel is not None and self.forest is not None and self.forest.explains:
+            shares = np.empty((len(matrix), len(self.columns) + 1))
+            ENGINE.kernel.write_contributions(_plain(matrix), self.forest, shares)
+        elif len(matrix) == 0:
             return np.empty((0, len(self.columns) + 1))  # LightGBM would divide by zero
-        threads = 1 if len(matrix) <= _FEW else 0
-        shares: Floats = self._booster.predict(matrix, pred_contrib=True, num_threads=threads)
+        else:
+            shares = self._booster.predict(matrix, pred_contrib=True, num_threads=_threads(matrix))
         return shares
 
     def importance(self) -> dict[str, float]:
         """Total gain by column."""
         gains = self._booster.feature_importance("gain")
         return dict(zip(self.columns, map(float, gains), strict=True))
+
+    def _require_width(self, matrix: Floats) -> None:
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.columns):
+            raise ValueError(
+                f"the trees read {len(self.columns)} columns, the table has shape {matrix.shape}"
+            )
+
+
+def _threads(matrix: Floats) -> int:
+    return 1 if len(matrix) <= _FEW else 0
+
+
+def _plain(matrix: Floats) -> Floats:
+    """As the one kind of matrix compiled for; another would be compiled while somebody waits."""
+    if matrix.dtype == np.float64 and matrix.flags.carray:
+        return matrix
+    return np.array(matrix, dtype=np.float64, order="C")

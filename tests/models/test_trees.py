@@ -45,7 +45,7 @@ def test_raw_scores_are_those_of_the_booster_it_was_written_from(
 def test_columns_are_read_off_the_text_without_lightgbm(
     trees: Trees, booster: lgb.Booster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module.lgb, "Booster", None)
+    monkeypatch.setattr(lgb, "Booster", None)
     assert Trees(trees.text).columns == booster.feature_name() == NAMES
 
 
@@ -84,8 +84,11 @@ def test_importance_names_every_column_and_the_strongest_first(trees: Trees) -> 
 
 
 def test_a_table_of_another_width_is_an_error_and_not_a_score(trees: Trees) -> None:
-    with pytest.raises(lgb.basic.LightGBMError, match="number of features"):
-        trees.raw(np.zeros((2, 2)))
+    for wrong in (np.zeros((2, 2)), np.zeros((2, 4)), np.zeros(3)):
+        with pytest.raises(ValueError, match="read 3 columns, the table has shape"):
+            trees.raw(wrong)
+        with pytest.raises(ValueError, match="read 3 columns"):
+            trees.contributions(wrong)
 
 
 def test_the_text_is_not_shown_where_a_model_is_printed(trees: Trees) -> None:
