@@ -121,11 +121,6 @@ class Blend:
             return [term.column for term in self.linear.terms]
         return self.trees.columns if self.trees is not None else []
 
-    def prepare(self) -> None:
-        """Do now what the first row would have to wait for."""
-        if self.trees is not None and self.weight < 1:
-            self.trees.prepare()
-
     def raw(self, matrix: Floats) -> Floats:
         """Log-odds of shape (n,) for a matrix of shape (n, columns)."""
         return self._summed(*self._parts(matrix, self._read(matrix)))

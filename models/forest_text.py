@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 Words = NDArray[np.uint32]
 
 _FORMAT = "v4"
-_NUMBERS = re.compile(r"[-+.0-9eE ]*", re.ASCII)
+_NUMBERS = re.compile(r"(?:[-+.0-9eE ]++|inf(?![^ ]))*+", re.ASCII)
 _CATEGORY, _LARGEST_DECISION = 1, 11
 _WIDEST_TREE = 2**17
 _MOST_COLUMNS = 2**15
@@ -205,12 +205,13 @@ def _integers(text: str, key: str) -> Ints:
 
 
 def _reals(said: Mapping[str, str], key: str, length: int) -> Floats:
+    """Finite numbers, save that every number may lie left of a threshold and what is missing right."""
     text = said.get(key, "")
     try:
         found = np.array(_words(text), dtype=np.float64)
     except (ValueError, OverflowError) as error:
         raise BundleError(f"{key} of the booster has {shown(text, 40)}") from error
-    if len(found) != length or not np.isfinite(found).all():
+    if len(found) != length or not (key == "threshold" or np.isfinite(found).all()):
         raise BundleError(f"{key} of the booster has not {length} numbers")
     return found
 

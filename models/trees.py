@@ -53,17 +53,6 @@ class Trees:
         lines = (line for line in self.text.splitlines() if line.startswith("feature_names="))
         return next(lines, "").removeprefix("feature_names=").split()
 
-    def prepare(self) -> None:
-        """Do now what the first row would have to wait for; compile in the background.
-
-        Raises:
-            BundleError: the text is damaged.
-        """
-        if self.forest is not None:
-            ENGINE.begin()
-        if self.forest is None or ENGINE.kernel is None:
-            _ = self._booster
-
     def raw(self, matrix: Floats) -> Floats:
         """Log-odds of shape (n,) for a matrix of shape (n, columns).
 

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from features.clock import SECOND
 from features.store.ledger_writer import LedgerWriter
 from features.store.migrate import require_current
+from models.forest_engine import ENGINE
 from models.workspace import Workspace
 from serving import errors, openapi
 from serving.deps import Clock, Service, wall_clock
@@ -99,6 +100,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         DefinitionError: there is no lead definition that holds together.
     """
     require_current(workspace.store)
+    ENGINE.begin()  # LightGBM answers until compiled code can
     live = LiveModel(workspace, clock, settings.stale_model_days)
     live.look()
     is_durable = settings.ledger_durability == "durable"

@@ -27,10 +27,14 @@ from features.store.files.joining import open_join
 from features.store.files.load import RowReader
 from features.store.files.reading import open_table
 from features.store.files.tables import BadRow, Row, Table
+from models.forest_engine import ENGINE
 from serving.scoring import Ask, LeadScore, Occasion, Result, Scorer, score
 
 CHUNK = 1_000
 """Rows scored at once; memory holds no more."""
+
+_WORTH_COMPILING = 2**20
+"""Bytes of a file whose rows earn what loading compiled code costs; LightGBM scores meanwhile."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -88,6 +92,8 @@ def score_file(
     Raises:
         InputError: the file cannot be read, or has neither what a lead source maps nor lead ids.
     """
+    if path.is_file() and path.stat().st_size >= _WORTH_COMPILING:
+        ENGINE.begin()
     instant = occasion.now if as_of is None else as_of
     writer = csv.writer(out)
     writer.writerow(COLUMNS)

@@ -129,7 +129,6 @@ class LiveModel:
         model = read_bundle(root, digest)
         manifest = read_manifest(root, digest)
         # The booster and the words are made on first use; that must not be a request's.
-        model.learner.prepare()
         _ = model.learner.raw(np.full((1, len(model.encoder.columns)), np.nan)), model.specs
         return Champion(
             model=model,
