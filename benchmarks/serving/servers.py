@@ -179,8 +179,8 @@ def mlserver(company: Company, scratch: Path, python: Path) -> Server | None:
 
 
 @contextmanager
-def running(server: Server, port: int, log: Path, core: int | None) -> Iterator[None]:
-    """A server that answers, stopped at the end with all that it has started."""
+def running(server: Server, port: int, log: Path, core: int | None) -> Iterator[int]:
+    """The process group of a server that answers; stopped at the end with all that it has started."""
     environment = {**os.environ, **_QUIET, **server.environment}
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -194,9 +194,22 @@ def running(server: Server, port: int, log: Path, core: int | None) -> Iterator[
         )
         try:
             _wait(process, port, log)
-            yield
+            yield process.pid
         finally:
             _stop(process)
+
+
+def cpu_seconds(group: int) -> float:
+    """What all processes of a group have used of the processors; 0 where that cannot be known."""
+    used = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group:
+            used += int(fields[11]) + int(fields[12])
+    return used / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
