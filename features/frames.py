@@ -98,19 +98,23 @@ class Columns(Mapping[str, Column]):
     @classmethod
     def of_cells(
         cls,
-        numbers: Mapping[str, Sequence[float]],
+        numbers: Sequence[str],
+        cells: Sequence[float | None],
         labels: Mapping[str, Sequence[str | None]],
         n: int,
     ) -> Columns:
-        """From n numbers, and n labels, a column; levels are in order."""
+        """From the n cells of each number, one column after the other, and the n labels of each category.
+
+        None is *not known*; levels are in order.
+        """
         levels = [tuple(sorted(set(column) - {None})) for column in labels.values()]
         codes = []
         for column, known in zip(labels.values(), levels, strict=True):
             code: dict[str | None, int] = {level: i for i, level in enumerate(known)}
             codes.append([code.get(label, -1) for label in column])
         return cls(
-            tuple(numbers),
-            np.array([*numbers.values()], dtype=np.float64).reshape(len(numbers), n),
+            numbers,
+            np.array(cells, dtype=np.float64).reshape(len(numbers), n),
             tuple(labels),
             np.array(codes, dtype=np.int64).reshape(len(labels), n),
             levels,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
 from typing import Self
 
 from features.definition import Definition
@@ -99,9 +98,12 @@ class FactsBuilder:
     def _columns(self, said: Sequence[Mapping[str, Value]]) -> Columns:
         """The attributes of versions, in their order."""
         coding = self._coding
-        numbers = {name: [_number(one.get(name)) for one in said] for name in coding.numbers}
+        numbers: list[Value] = [one.get(name) for name in coding.numbers for one in said]
+        if str in {*map(type, numbers)}:
+            # Text, stored when the definition still called the attribute a category.
+            numbers = [None if isinstance(value, str) else value for value in numbers]
         labels = {name: [_label(one.get(name)) for one in said] for name in coding.categories}
-        return Columns.of_cells(numbers, labels, len(said))
+        return Columns.of_cells(coding.numbers, numbers, labels, len(said))
 
     @classmethod
     def of_records(cls, definition: Definition, records: Sequence[Record]) -> Self:
@@ -197,8 +199,3 @@ def _settled(versions: Sequence[_Coded], attributes: Sequence[Mapping[str, Value
 
 def _label(value: Value) -> str | None:
     return None if value is None else str(value)
-
-
-def _number(value: Value) -> float:
-    """A number, or NaN: also for text, stored when the definition still called it a category."""
-    return nan if value is None or isinstance(value, str) else float(value)

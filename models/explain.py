@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from features.catalog import FeatureSpec
 from features.frames import FeatureFrame
 from models.propensity import Floats, PropensityModel
@@ -57,51 +59,64 @@ class Explanation:
 Row = Mapping[str, str | float | None]
 """One row of features by name."""
 
-Weighed = tuple[float, str, float, FeatureSpec]
-"""A reason before it has words: what orders it (strongest first, then by fact), log-odds, who tells it."""
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The reasons of one row before they have words.
+
+    Attributes:
+        facts: positions in the model's facts, strongest first.
+        log_odds: what each adds.
+        shares: what each column adds.
+    """
+
+    facts: list[int]
+    log_odds: list[float]
+    shares: Floats
 
 
 def explain(model: PropensityModel, frame: FeatureFrame) -> list[Explanation]:
     """The exact reasons of each row's raw score."""
     shares, base = model.contributions(frame)
     return [
-        Explanation(base, tuple(_reason(one, row) for one in weighed))
+        Explanation(base, tuple(_reasons(model, weighed, row, len(weighed.facts))))
         for weighed, row in zip(weigh(model, shares), frame.rows(), strict=True)
     ]
 
 
-def weigh(model: PropensityModel, shares: Floats) -> list[list[Weighed]]:
-    """The reasons of each row without their words, strongest first.
+def weigh(model: PropensityModel, shares: Floats) -> list[Weighed]:
+    """The reasons of each row without their words: strongest first, then by fact.
 
     Args:
         model: what scored.
         shares: what each column adds, shape (n, columns).
     """
-    return [sorted(_weighed(model, told)) for told in shares.tolist()]
+    totals = np.zeros((len(shares), len(model.facts)))
+    for i, fact in enumerate(model.facts):
+        for column in fact.columns:
+            totals[:, i] += shares[:, column]
+    # Facts are in the order of their names: of equally strong ones the first by name.
+    order = np.argsort(-np.abs(totals), axis=1, kind="stable")
+    ordered = np.take_along_axis(totals, order, axis=1)
+    telling = np.count_nonzero(totals, axis=1).tolist()
+    rows = zip(order.tolist(), ordered.tolist(), telling, shares, strict=True)
+    return [Weighed(facts[:n], log_odds[:n], told) for facts, log_odds, n, told in rows]
 
 
-def top(weighed: Sequence[Weighed], row: Row, n: int) -> list[dict[str, Any]]:
+def top(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> list[dict[str, Any]]:
     """What `Explanation.top` says; no more reasons are put into words than are shown."""
-    found = [_reason(one, row).to_json() for one in weighed[:n]]
-    return found + _rest([log_odds for _, _, log_odds, _ in weighed[n:]])
+    found = [reason.to_json() for reason in _reasons(model, weighed, row, n)]
+    return found + _rest(weighed.log_odds[n:])
 
 
-def _weighed(model: PropensityModel, shares: Sequence[float]) -> Iterator[Weighed]:
-    for fact in model.facts:
-        if len(fact.columns) == 1:
-            telling, total = 0, shares[fact.columns[0]]
-        else:
-            told = [shares[i] for i in fact.columns]
-            total = sum(told)
+def _reasons(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> Iterator[Reason]:
+    for i, log_odds in zip(weighed.facts[:n], weighed.log_odds[:n], strict=True):
+        fact = model.facts[i]
+        spec = fact.told_by[0]
+        if len(fact.columns) > 1:
             # Words must speak for the direction they are shown with.
-            telling = told.index(max(told) if total > 0 else min(told))
-        if total != 0.0:
-            yield -abs(total), fact.fact, total, fact.told_by[telling]
-
-
-def _reason(weighed: Weighed, row: Row) -> Reason:
-    _, fact, log_odds, spec = weighed
-    return Reason(fact, spec.label, in_words(spec, row[spec.name]), log_odds)
+            told = [weighed.shares[column] for column in fact.columns]
+            spec = fact.told_by[told.index(max(told) if log_odds > 0 else min(told))]
+        yield Reason(fact.fact, spec.label, in_words(spec, row[spec.name]), log_odds)
 
 
 def _rest(log_odds: Sequence[float]) -> list[dict[str, Any]]:

@@ -112,7 +112,7 @@ class PropensityModel:
 
     @cached_property
     def facts(self) -> tuple[Grouped, ...]:
-        """The facts that the model reads, each with the columns made of it."""
+        """The facts that the model reads in the order of their names, with the columns made of each."""
         columns: dict[str, list[int]] = {}
         for i, spec in enumerate(self.specs):
             columns.setdefault(spec.fact, []).append(i)
@@ -127,7 +127,7 @@ class PropensityModel:
                     for i in of
                 ),
             )
-            for fact, of in columns.items()
+            for fact, of in sorted(columns.items())
         )
 
     @property

@@ -56,9 +56,9 @@ class Occasion:
     reasons: int = TOP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LeadScore:
-    """One score and everything that belongs to it; `score_id` is its number in the ledger.
+    """One score and everything that belongs to it; the ledger gives it its number, `score_id`, once.
 
     The ledger keeps `kept_reasons`, the `TOP` strongest, however few or many were asked for: the queue
     shows them, and the lead's history.

@@ -245,7 +245,9 @@ def parse_json(body: bytes, settings: Settings) -> Any:
         raise MalformedError(message) from error
     except RecursionError as error:
         raise _too_deep(settings.max_depth) from error
-    if _is_deeper(parsed, settings.max_depth):
+    # What opens no more than so many lists and objects cannot hold more of them in each other.
+    opened = body.count(b"[") + body.count(b"{")
+    if opened > settings.max_depth and _is_deeper(parsed, settings.max_depth):
         raise _too_deep(settings.max_depth)
     return parsed
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +64,7 @@ def score(
     asks: Sequence[Ask],
     occasion: Occasion,
     ledger: Ledger | None = None,
-) -> list[Result]:
+) -> Sequence[Result]:
     """Score leads and write them into the ledger: one answer an ask, in the order asked.
 
     The score of a stored lead at the present instant also becomes its place in the queue.
@@ -139,7 +138,7 @@ def score_one(
 
 def score_stored(
     store: Store, scorer: Scorer, leads: Sequence[str], occasion: Occasion, as_of: int | None = None
-) -> list[Result]:
+) -> Sequence[Result]:
     """Score stored leads at one instant, the present one by default; see `score`."""
     instant = occasion.now if as_of is None else as_of
     return score(store, scorer, [Ask(lead, instant) for lead in leads], occasion)
@@ -178,7 +177,7 @@ def _told(
     for i, (lead, occasion, is_stored) in enumerate(given):
         like = likes[i] if likes else None
         route = scorer.agreed.route_for(probability[i], like)
-        kept = top(weighed[i], rows[i], TOP)
+        kept = top(model, weighed[i], rows[i], TOP)
         found.append(
             LeadScore(
                 lead=lead,
@@ -194,7 +193,7 @@ def _told(
                 base=said.base,
                 reasons=kept
                 if occasion.reasons == TOP
-                else top(weighed[i], rows[i], occasion.reasons),
+                else top(model, weighed[i], rows[i], occasion.reasons),
                 kept_reasons=kept,
                 caveats=[
                     *caveats.of_evidence(scorer.agreed, like),
@@ -234,13 +233,13 @@ def submit(
     return ledger.submit(entries, [queue_entry(score, known.get(score.lead)) for score in scores])
 
 
-def numbered(results: Sequence[Result], ids: Sequence[int]) -> list[Result]:
-    """The results, their scores with their numbers in the ledger."""
+def numbered(results: Sequence[Result], ids: Sequence[int]) -> Sequence[Result]:
+    """The results, their scores having got their numbers in the ledger."""
     given = iter(ids)
-    return [
-        replace(result, score_id=next(given)) if isinstance(result, LeadScore) else result
-        for result in results
-    ]
+    for result in results:
+        if isinstance(result, LeadScore):
+            result.score_id = next(given)
+    return results
 
 
 def keep(

@@ -81,11 +81,15 @@ class KeyRing:
         self._seconds = seconds
         self._known: dict[str, tuple[Caller, float]] = {}
 
+    def remembered(self, key: str) -> Caller | None:
+        """Whose key this was a moment ago; None when that must be looked up."""
+        known = self._known.get(key)
+        return known[0] if known and time.monotonic() < known[1] else None
+
     def caller(self, key: str) -> Caller | None:
         """Whose key this is; None when it is not known or revoked."""
-        known = self._known.get(key)
-        if known and time.monotonic() < known[1]:
-            return known[0]
+        if (caller := self.remembered(key)) is not None:
+            return caller
         self._known.pop(key, None)
         with self._store.read() as connection:
             caller = caller_of_key(connection, key)
@@ -112,7 +116,11 @@ async def let_in(request: Request) -> Caller | None:
 
 
 async def _known_caller(request: Request, allowed: Roles) -> Caller:
-    caller = await run_in_threadpool(identify, request)
+    key = api_key(request)
+    ring: KeyRing = request.app.state.service.keys
+    caller = None if key is None else ring.remembered(key)
+    if caller is None:
+        caller = await run_in_threadpool(identify, request)
     if caller is None:
         raise UnauthorisedError(
             "no key and no session, or one that is not known",

@@ -421,4 +421,8 @@ def _cell(value: str | float | None) -> str:
 
 
 def _json(content: Any) -> str:
-    return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _encode(content)
+
+
+# Made once: `json.dumps` would make one for each of a row's texts.
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
