@@ -67,23 +67,23 @@ class Columns(Mapping[str, Column]):
     """Columns of the same n rows, in two arrays, so that taking rows costs the same for one and for all.
 
     Args:
-        numbers: names of the number columns; `values` has shape (numbers, n).
+        numbers: names of the number columns; `floats` has shape (numbers, n).
         categories: names of the category columns; `codes` has shape (categories, n), into `levels`.
     """
 
-    __slots__ = ("by_name", "categories", "codes", "levels", "numbers", "values")
+    __slots__ = ("by_name", "categories", "codes", "floats", "levels", "numbers")
 
     def __init__(
         self,
         numbers: Sequence[str],
-        values: Floats,
+        floats: Floats,
         categories: Sequence[str],
         codes: Ints,
         levels: Sequence[tuple[str, ...]],
     ) -> None:
-        self.numbers, self.values = numbers, values
+        self.numbers, self.floats = numbers, floats
         self.categories, self.codes, self.levels = categories, codes, levels
-        self.by_name: dict[str, Column] = dict(zip(numbers, values, strict=True))
+        self.by_name: dict[str, Column] = dict(zip(numbers, floats, strict=True))
         self.by_name.update(zip(categories, map(Category, codes, levels), strict=True))
 
     def __getitem__(self, name: str) -> Column:
@@ -103,11 +103,14 @@ class Columns(Mapping[str, Column]):
         labels: Mapping[str, Sequence[str | None]],
         n: int,
     ) -> Columns:
-        """From the n cells of each number, one column after the other, and the n labels of each category.
+        """From the n cells of each number, column by column, and the n labels of each category.
 
         None is *not known*; levels are in order.
         """
-        levels = [tuple(sorted(set(column) - {None})) for column in labels.values()]
+        levels = [
+            tuple(sorted({label for label in column if label is not None}))
+            for column in labels.values()
+        ]
         codes = []
         for column, known in zip(labels.values(), levels, strict=True):
             code: dict[str | None, int] = {level: i for i, level in enumerate(known)}
@@ -122,13 +125,13 @@ class Columns(Mapping[str, Column]):
 
     def take(self, rows: Ints) -> Columns:
         """The rows at these positions; a position of −1 gives *not known*."""
-        if self.values.shape[1] == 0 and self.codes.shape[1] == 0:
-            values = np.full((len(self.numbers), len(rows)), np.nan)
+        if self.floats.shape[1] == 0 and self.codes.shape[1] == 0:
+            floats = np.full((len(self.numbers), len(rows)), np.nan)
             codes = np.full((len(self.categories), len(rows)), -1, dtype=np.int64)
         else:
-            values = np.where(rows >= 0, self.values[:, rows], np.nan)
+            floats = np.where(rows >= 0, self.floats[:, rows], np.nan)
             codes = np.where(rows >= 0, self.codes[:, rows], -1)
-        return Columns(self.numbers, values, self.categories, codes, self.levels)
+        return Columns(self.numbers, floats, self.categories, codes, self.levels)
 
 
 def take(column: Column, rows: Ints) -> Column:
@@ -227,7 +230,7 @@ def _cell(column: Column, i: int) -> str | float | None:
 def _cells(column: Column) -> list[str | None] | list[float | None]:
     if isinstance(column, Category):
         return column.labels()
-    return [None if value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN
+    return [None if value != value else value for value in column.tolist()]
 
 
 def _column(cells: Sequence[str | float | None], kind: str) -> Column:

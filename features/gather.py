@@ -98,10 +98,9 @@ class FactsBuilder:
     def _columns(self, said: Sequence[Mapping[str, Value]]) -> Columns:
         """The attributes of versions, in their order."""
         coding = self._coding
-        numbers: list[Value] = [one.get(name) for name in coding.numbers for one in said]
-        if str in {*map(type, numbers)}:
-            # Text, stored when the definition still called the attribute a category.
-            numbers = [None if isinstance(value, str) else value for value in numbers]
+        given = [one.get(name) for name in coding.numbers for one in said]
+        # Text was stored when the definition still called the attribute a category.
+        numbers = [None if isinstance(value, str) else value for value in given]
         labels = {name: [_label(one.get(name)) for one in said] for name in coding.categories}
         return Columns.of_cells(coding.numbers, numbers, labels, len(said))
 

@@ -39,7 +39,10 @@ def text_problem(text: str, longest: int = LONGEST_TEXT) -> str | None:
 def is_plain(value: object) -> bool:
     """Whether something is a text in which nothing can be wrong: quick, and False when in doubt."""
     return (
-        type(value) is str and value.isascii() and len(value) <= LONGEST_TEXT and "\x00" not in value
+        type(value) is str
+        and value.isascii()
+        and len(value) <= LONGEST_TEXT
+        and "\x00" not in value
     )
 
 

@@ -98,7 +98,7 @@ class Encoder:
             return np.empty((0, len(self.columns)))
         matrix = np.empty((n, len(self.columns)))
         if plan.numbers:
-            values = [self._values(name, frame) for name in plan.numbers]
+            values = [self._numbers(name, frame) for name in plan.numbers]
             matrix[:, plan.number_at] = np.concatenate(values).reshape(-1, n).T
         if plan.categories:
             matrix[:, plan.category_at] = self._coded(frame).T
@@ -141,6 +141,11 @@ class Encoder:
                 f"the model reads a column {name} that these features do not have",
                 hint="Score with the lead definition that the model was trained with.",
             )
+        return values
+
+    def _numbers(self, name: str, frame: FeatureFrame) -> Floats:
+        values = self._values(name, frame)
+        assert not isinstance(values, Category)
         return values
 
     def _coded(self, frame: FeatureFrame) -> Floats:

@@ -59,6 +59,7 @@ class Explanation:
 Row = Mapping[str, str | float | None]
 """One row of features by name."""
 
+
 @dataclass(frozen=True, slots=True)
 class Weighed:
     """The reasons of one row before they have words.

@@ -123,7 +123,9 @@ class PropensityModel:
                 columns=tuple(of),
                 # A rank says less than the answer that was ranked.
                 told_by=tuple(
-                    answers.get(fact, self.specs[i]) if self.specs[i].unit is None else self.specs[i]
+                    answers.get(fact, self.specs[i])
+                    if self.specs[i].unit is None
+                    else self.specs[i]
                     for i in of
                 ),
             )

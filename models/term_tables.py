@@ -1,4 +1,4 @@
-"""How are the terms of all columns read at once? From tables side by side, to the same bits as one by one.
+"""How are the terms of all columns read at once? From tables side by side, to the bits of one by one.
 
 A row costs a handful of array operations instead of several for each of its columns, which is what a
 single request pays.
@@ -46,7 +46,7 @@ class Line(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Heights:
-    """What the terms say at each step, and between two steps how fast it changes, shape (columns, k)."""
+    """What the terms say at each step, how fast it changes to the next; shape (columns, k)."""
 
     at: Floats
     slope: Floats

@@ -60,15 +60,18 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         app.state.service = service
         threads = _threads(service)
         await run_in_threadpool(service.ledger.start)
-        for thread in (service.rounds, *threads):
+        service.rounds.start()
+        for thread in threads:
             thread.start()
         try:
             yield
         finally:
             service.refresher.stopping = True
-            # Who scores stops before who writes: what was scored is written.
-            for thread in (*threads, service.rounds, service.ledger):
+            for thread in threads:
                 await run_in_threadpool(thread.stop)
+            # Who scores stops before who writes: what was scored is written.
+            await run_in_threadpool(service.rounds.stop)
+            await run_in_threadpool(service.ledger.stop)
             service.store.close()
 
     app = FastAPI(

@@ -181,7 +181,6 @@ class JsonRoute(APIRoute):
 
         return handler
 
-
     def answering(self, usual: Answering) -> Answering:
         """What answers a request that was let in and whose body was read: by default, FastAPI's way."""
         return usual

@@ -1,4 +1,4 @@
-"""How are requests that wait together answered together? In rounds: one read, one prediction, one commit.
+"""How are requests that wait together answered? In rounds: one read, one prediction, one commit.
 
 While a round is computed the next requests gather, so that a round is as large as the crowd and nobody
 waits for a crowd that does not come. A score does not depend on who else is in its round: features,
@@ -144,7 +144,7 @@ def _by_scorer(together: Sequence[_Waiting]) -> list[list[_Waiting]]:
 
 
 def _is_same(one: Scorer, other: Scorer) -> bool:
-    """Whether two are made of the same parts; to compare models by value would take as long as to score."""
+    """Whether two are made of the same parts; to compare models by value would take too long."""
     return all(getattr(one, part) is getattr(other, part) for part in Scorer.__slots__)
 
 

@@ -37,7 +37,7 @@ from serving.lead_score import (
     ledger_entry,
     queue_entry,
 )
-from serving.standing import Standing, standings
+from serving.standing import standings
 
 __all__ = [
     "TOP",
@@ -64,7 +64,7 @@ def score(
     asks: Sequence[Ask],
     occasion: Occasion,
     ledger: Ledger | None = None,
-) -> Sequence[Result]:
+) -> list[Result]:
     """Score leads and write them into the ledger: one answer an ask, in the order asked.
 
     The score of a stored lead at the present instant also becomes its place in the queue.
@@ -138,7 +138,7 @@ def score_one(
 
 def score_stored(
     store: Store, scorer: Scorer, leads: Sequence[str], occasion: Occasion, as_of: int | None = None
-) -> Sequence[Result]:
+) -> list[Result]:
     """Score stored leads at one instant, the present one by default; see `score`."""
     instant = occasion.now if as_of is None else as_of
     return score(store, scorer, [Ask(lead, instant) for lead in leads], occasion)
@@ -158,7 +158,9 @@ def score_facts(
     Returns:
         n scores, not yet in the ledger.
     """
-    return _told(scorer, facts, queries, [(facts.lead_ids[i], occasion, True) for i in queries.lead])
+    return _told(
+        scorer, facts, queries, [(facts.lead_ids[i], occasion, True) for i in queries.lead]
+    )
 
 
 def _told(
@@ -198,7 +200,9 @@ def _told(
                 caveats=[
                     *caveats.of_evidence(scorer.agreed, like),
                     *_doubts(scorer, occasion.now),
-                    *caveats.of_lead(places[i], said.unseen[i], model, nothing_told=not _has_attributes(rows[i])),
+                    *caveats.of_lead(
+                        places[i], said.unseen[i], model, nothing_told=not _has_attributes(rows[i])
+                    ),
                 ],
                 horizon_days=model.horizon_days,
                 model=model.digest,
@@ -233,13 +237,13 @@ def submit(
     return ledger.submit(entries, [queue_entry(score, known.get(score.lead)) for score in scores])
 
 
-def numbered(results: Sequence[Result], ids: Sequence[int]) -> Sequence[Result]:
+def numbered(results: Sequence[Result], ids: Sequence[int]) -> list[Result]:
     """The results, their scores having got their numbers in the ledger."""
     given = iter(ids)
     for result in results:
         if isinstance(result, LeadScore):
             result.score_id = next(given)
-    return results
+    return [*results]
 
 
 def keep(
@@ -308,9 +312,7 @@ def _not_known_yet(ask: Ask) -> InputError:
 
 def _doubts(scorer: Scorer, now: int) -> list[Caveat]:
     """What is true of the model, and so is said with each of its scores."""
-    return caveats.of_model(
-        scorer.model, scorer.agreed, scorer.created_at, now, scorer.stale_days
-    )
+    return caveats.of_model(scorer.model, scorer.agreed, scorer.created_at, now, scorer.stale_days)
 
 
 def _has_attributes(row: Row) -> bool:

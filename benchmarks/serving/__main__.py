@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving [--seconds S] [--only KEY] [--peers-python PYTHON] [--json]
 
-Each server is started here, with a model of 300 trees x 31 leaves on 75 columns, and asked in turn with the
-others, a part of its seconds at a time, because a machine's speed drifts. A table goes to stderr, the last
-line of stdout is one JSON object. See docs/benchmarks.md.
+Each server is started here, with a model of 300 trees x 31 leaves on 75 columns, and asked in turn
+with the others, a part of its seconds at a time, because a machine's speed drifts. A table goes to
+stderr, the last line of stdout is one JSON object. See docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ class Started:
     port: int
     group: int
 
-    def asked(
-        self, asked: Asked, clients: int, seconds: float, core: int | None
-    ) -> dict[str, Any]:
+    def asked(self, asked: Asked, clients: int, seconds: float, core: int | None) -> dict[str, Any]:
         """One turn, by a client in a process of its own."""
         before = servers.cpu_seconds(self.group)
         answer = _asked(self.port, asked, clients, seconds, core)
@@ -213,7 +211,10 @@ def _wanted(company: Company, scratch: Path, chosen: argparse.Namespace) -> dict
 
 
 def _table(found: Mapping[str, Any]) -> None:
-    print(f"{'':28}{'clients':>8}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}", file=sys.stderr)
+    print(
+        f"{'':28}{'clients':>8}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'CPU ms':>9}",
+        file=sys.stderr,
+    )
     for key, figures in found.items():
         if not isinstance(figures, Mapping):
             print(f"{key:28}{figures:>18}", file=sys.stderr)
@@ -230,7 +231,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=6.0, help="for each figure")
     parser.add_argument("--only", action="append", default=[], help="a key; may be repeated")
     parser.add_argument(
-        "--peers-python", default=sys.executable, help="of the environment with BentoML and MLServer"
+        "--peers-python",
+        default=sys.executable,
+        help="of the environment with BentoML and MLServer",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return parser.parse_args()

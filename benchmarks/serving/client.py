@@ -2,8 +2,8 @@
 
     python -m benchmarks.serving.client < {"port": …, "seconds": …, "clients": …, "requests": [base64, …]}
 
-In a process of its own, so that what the client costs is not the server's; the last line is JSON: the
-seconds between the first request and the last answer, and each answer's own.
+In a process of its own, so that what the client costs is not the server's; the last line is
+JSON: the seconds between the first request and the last answer, and each answer's own.
 """
 
 from __future__ import annotations

@@ -164,7 +164,12 @@ def _promote(
     facts = FactsBuilder.of_records(model.definition, records).build()
     golden = compute_features(facts, Queries.at(np.arange(4), now), model.definition)
     digest = write_bundle(
-        model, workspace.bundles, created_at=now, origin="train", golden=golden, card="# Benchmark\n"
+        model,
+        workspace.bundles,
+        created_at=now,
+        origin="train",
+        golden=golden,
+        card="# Benchmark\n",
     )
     workspace.registry.add(digest, {})
     decision = DecisionRecord(

@@ -1,4 +1,4 @@
-"""What does a request cost before anything is computed? FastAPI, pydantic, and an answer made beforehand."""
+"""What does a request cost before anything is computed? FastAPI, pydantic, a ready answer."""
 
 from __future__ import annotations
 

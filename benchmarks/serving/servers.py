@@ -247,7 +247,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _leads(company: Company) -> bytes:
     n = len(company.attributes)
-    leads: list[dict[str, Any]] = [payload(company, i % n) | {"lead": f"B-{i}"} for i in range(ROWS)]
+    leads: list[dict[str, Any]] = [
+        payload(company, i % n) | {"lead": f"B-{i}"} for i in range(ROWS)
+    ]
     return as_json({"leads": leads})
 
 

@@ -108,7 +108,7 @@ def lead_keys(connection: Connection, external_ids: Collection[str]) -> dict[str
         found = connection.execute(_KEYS_POSTGRESQL, {"texts": list(possible)})
     else:
         found = connection.execute(_KEYS_SQLITE, {"texts": _as_text(possible)})
-    return {external_id: key for external_id, key in found}
+    return {row.external_id: row.id for row in found}
 
 
 def of_leads(table: Table, keys: Collection[int]) -> Iterator[ColumnElement[bool]]:

@@ -1,9 +1,9 @@
 """How do many scores become few transactions? One thread writes whatever has come since it last wrote.
 
-*Durable*: the ids come when the transaction that holds the scores is committed; scores that wait together
-share a commit. *Queued*: the ids come at once, of numbers taken beforehand, and the scores are written as
-soon as the database allows. Either way at most so many scores wait, and none is lost silently: what cannot
-be written is answered with an error, or logged as one.
+*Durable*: the ids come when the transaction that holds the scores is committed; scores that wait
+together share a commit. *Queued*: the ids come at once, of numbers taken beforehand, and the scores are
+written as soon as the database allows. Either way at most so many scores wait, and none is lost
+silently: what cannot be written is answered with an error, or logged as one.
 """
 
 from __future__ import annotations

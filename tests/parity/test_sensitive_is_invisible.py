@@ -67,7 +67,7 @@ def test_no_score_moves_when_everybodys_gender_and_birth_year_are_others() -> No
     with workspace.store.read() as connection:
         for facts, queries in iter_open(connection, definition, END):
             known = facts.attributes
-            values, codes = known.values.copy(), known.codes.copy()
+            values, codes = known.floats.copy(), known.codes.copy()
             at = known.categories.index("gender")
             codes[at] = rng.integers(-1, len(known.levels[at]), codes.shape[1])
             values[known.numbers.index("birth_year")] = rng.uniform(1930, 2010, codes.shape[1])

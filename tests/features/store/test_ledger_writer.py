@@ -12,7 +12,14 @@ from sqlalchemy import func, select, text
 from features.errors import StoreError
 from features.store import ledger as ledger_module
 from features.store.engine import Store
-from features.store.ledger import QueueEntry, ScoreEntry, read_queue, read_score, record_scores, scores
+from features.store.ledger import (
+    QueueEntry,
+    ScoreEntry,
+    read_queue,
+    read_score,
+    record_scores,
+    scores,
+)
 from features.store.ledger_writer import LedgerWriter
 
 
@@ -32,7 +39,9 @@ def entry(lead: str, probability: float = 0.25, as_of: int = 10) -> ScoreEntry:
 
 
 @contextmanager
-def writing(store: Store, capacity: int = 10_000, is_durable: bool = True) -> Iterator[LedgerWriter]:
+def writing(
+    store: Store, capacity: int = 10_000, is_durable: bool = True
+) -> Iterator[LedgerWriter]:
     writer = LedgerWriter(store, capacity, is_durable)
     writer.start()
     try:
