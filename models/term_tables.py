@@ -67,7 +67,7 @@ class _Heights:
         return cls(at, slope, np.array(missing))
 
     def read(self, column: Ints, step: Ints, beyond: Floats, known: NDArray[np.bool_]) -> Floats:
-        """The heights, shape (n, columns), `beyond` a step; what is not known has a height of its own."""
+        """The heights, shape (n, columns), `beyond` a step; of what is not known, one of its own."""
         said = self.at[column, step]
         line = self.slope[column, step] * beyond + said
         return np.where(known, np.where(beyond == 0.0, said, line), self.missing)

@@ -1,6 +1,6 @@
 """How fast does one server answer? Keep-alive connections that each send the next request when answered.
 
-    python -m benchmarks.serving.client < {"port": …, "seconds": …, "clients": …, "requests": [base64, …]}
+    python -m benchmarks.serving.client < {"port": …, "seconds": …, "clients": …, "requests": […]}
 
 In a process of its own, so that what the client costs is not the server's; the last line is
 JSON: the seconds between the first request and the last answer, and each answer's own.
