@@ -123,6 +123,7 @@ def mlflow_serve(company: Company, scratch: Path) -> Server | None:
     return Server(
         lambda port: [*command, "--env-manager", "local", "--workers", "1", "--port", str(port)],
         {"mlflow_serve": (single, Asked("/invocations", [asked(values[:ROWS])]))},
+        {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
 
 
