@@ -11,7 +11,8 @@ from features.catalog import FeatureSpec
 from features.clock import in_days
 from features.definition import Attribute, Definition
 from features.facts import Facts, Queries
-from features.frames import Category, Column, take
+from features.frames import Category, Column
+from features.plans import planned
 from features.windows import count, days_since, first, last, see
 
 _KINDS = ("prospect", "client")
@@ -60,17 +61,26 @@ def compute(facts: Facts, queries: Queries, definition: Definition) -> dict[str,
         "lead_age_days": days_since(seen, first(seen)),
         "lead_updates": np.maximum(count(seen) - 1.0, 0.0),
     }
-    for attribute in definition.attributes:
-        if attribute.is_feature:
-            value = take(facts.attributes[attribute.name], version)
-            columns[_name(attribute)] = _since(attribute, value, queries)
+    valid = facts.attributes.take(version).by_name
+    for attribute, name, is_date in _features(definition):
+        value = valid[attribute]
+        columns[name] = _since(value, queries) if is_date else value
     return columns
 
 
-def _since(attribute: Attribute, value: Column, queries: Queries) -> Column:
-    """Dates as days before the as-of (negative: still to come); everything else as it is."""
-    if attribute.type != "date" or isinstance(value, Category):
-        return value
+@planned
+def _features(definition: Definition) -> list[tuple[str, str, bool]]:
+    """The attributes that become columns: name, the column's name, whether it is a date."""
+    return [
+        (attribute.name, _name(attribute), attribute.type == "date")
+        for attribute in definition.attributes
+        if attribute.is_feature
+    ]
+
+
+def _since(value: Column, queries: Queries) -> Column:
+    """Dates as days before the as-of (negative: still to come)."""
+    assert not isinstance(value, Category)
     instant = np.where(np.isnan(value), 0.0, value).astype(np.int64)
     return np.where(np.isnan(value), np.nan, in_days(queries.as_of - instant))
 

@@ -13,6 +13,7 @@ from features.clock import DAY, days, in_window
 from features.definition import Definition
 from features.facts import Facts, Ints, Queries
 from features.frames import Column
+from features.plans import planned
 from features.windows import Seen, count, count_by, days_since, distinct, first, last, see
 
 Floats = NDArray[np.float64]
@@ -107,6 +108,7 @@ def _ratio(above: Floats, below: Floats) -> Floats:
         return np.where(below > 0, above / below, np.nan)
 
 
+@planned
 def specs(definition: Definition) -> list[FeatureSpec]:
     """The features this module makes: none without kinds of events."""
     engagement = definition.engagement

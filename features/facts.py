@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.clock import Instants
-from features.frames import Category
+from features.frames import Columns
 
 Ints = NDArray[np.int64]
 Value = str | float | bool | None
@@ -143,7 +143,7 @@ class Happenings:
     def of(cls, rows: Sequence[tuple[int, int, int, int, int]]) -> Happenings:
         """From (lead, occurred_at, recorded_at, code, detail) rows."""
         table = np.array(rows, dtype=np.int64).reshape(len(rows), 5)
-        return cls(*(np.ascontiguousarray(table[:, i]) for i in range(5)))
+        return cls(*np.ascontiguousarray(table.T))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Facts:
 
     lead_ids: tuple[str, ...]
     versions: Happenings
-    attributes: Mapping[str, NDArray[np.float64] | Category]
+    attributes: Columns
     answers: Happenings
     events: Happenings
     stages: Happenings

@@ -7,7 +7,7 @@ order, because they depend on which leads happened to be loaded together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,7 +50,8 @@ class Category:
 
     def labels(self) -> list[str | None]:
         """The labels, None where there is none."""
-        return [self.levels[code] if code >= 0 else None for code in self.codes.tolist()]
+        levels = self.levels
+        return [levels[code] if code >= 0 else None for code in self.codes.tolist()]
 
     def recoded(self, levels: Sequence[str]) -> Ints:
         """Codes of shape (n,) into other levels; labels that are not among them become −1."""
@@ -60,6 +61,77 @@ class Category:
 
 
 Column = Floats | Category
+
+
+class Columns(Mapping[str, Column]):
+    """Columns of the same n rows, in two arrays, so that taking rows costs the same for one and for all.
+
+    Args:
+        numbers: names of the number columns; `floats` has shape (numbers, n).
+        categories: names of the category columns; `codes` has shape (categories, n), into `levels`.
+    """
+
+    __slots__ = ("by_name", "categories", "codes", "floats", "levels", "numbers")
+
+    def __init__(
+        self,
+        numbers: Sequence[str],
+        floats: Floats,
+        categories: Sequence[str],
+        codes: Ints,
+        levels: Sequence[tuple[str, ...]],
+    ) -> None:
+        self.numbers, self.floats = numbers, floats
+        self.categories, self.codes, self.levels = categories, codes, levels
+        self.by_name: dict[str, Column] = dict(zip(numbers, floats, strict=True))
+        self.by_name.update(zip(categories, map(Category, codes, levels), strict=True))
+
+    def __getitem__(self, name: str) -> Column:
+        return self.by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_name)
+
+    def __len__(self) -> int:
+        return len(self.by_name)
+
+    @classmethod
+    def of_cells(
+        cls,
+        numbers: Sequence[str],
+        cells: Sequence[float | None],
+        labels: Mapping[str, Sequence[str | None]],
+        n: int,
+    ) -> Columns:
+        """From the n cells of each number, column by column, and the n labels of each category.
+
+        None is *not known*; levels are in order.
+        """
+        levels = [
+            tuple(sorted({label for label in column if label is not None}))
+            for column in labels.values()
+        ]
+        codes = []
+        for column, known in zip(labels.values(), levels, strict=True):
+            code: dict[str | None, int] = {level: i for i, level in enumerate(known)}
+            codes.append([code.get(label, -1) for label in column])
+        return cls(
+            numbers,
+            np.array(cells, dtype=np.float64).reshape(len(numbers), n),
+            tuple(labels),
+            np.array(codes, dtype=np.int64).reshape(len(labels), n),
+            levels,
+        )
+
+    def take(self, rows: Ints) -> Columns:
+        """The rows at these positions; a position of −1 gives *not known*."""
+        if self.floats.shape[1] == 0 and self.codes.shape[1] == 0:
+            floats = np.full((len(self.numbers), len(rows)), np.nan)
+            codes = np.full((len(self.categories), len(rows)), -1, dtype=np.int64)
+        else:
+            floats = np.where(rows >= 0, self.floats[:, rows], np.nan)
+            codes = np.where(rows >= 0, self.codes[:, rows], -1)
+        return Columns(self.numbers, floats, self.categories, codes, self.levels)
 
 
 def take(column: Column, rows: Ints) -> Column:
@@ -93,6 +165,14 @@ class FeatureFrame:
     def row(self, i: int) -> dict[str, str | float | None]:
         """One row by name, as JSON can hold it: None where a value is not known."""
         return {name: _cell(column, i) for name, column in self.columns.items()}
+
+    def rows(self) -> list[dict[str, str | float | None]]:
+        """Every `row`."""
+        if not self.columns:
+            return [{} for _ in range(len(self))]
+        names = tuple(self.columns)
+        cells = zip(*map(_cells, self.columns.values()), strict=True)
+        return [dict(zip(names, row, strict=True)) for row in cells]
 
     @classmethod
     def of_rows(
@@ -145,6 +225,12 @@ def _cell(column: Column, i: int) -> str | float | None:
         return column.levels[code] if code >= 0 else None
     value = float(column[i])
     return None if np.isnan(value) else value
+
+
+def _cells(column: Column) -> list[str | None] | list[float | None]:
+    if isinstance(column, Category):
+        return column.labels()
+    return [None if value != value else value for value in column.tolist()]
 
 
 def _column(cells: Sequence[str | float | None], kind: str) -> Column:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
-
-from features.definition import Attribute, Definition
+from features.definition import Definition
 from features.facts import (
     Answer,
     Event,
@@ -24,7 +23,8 @@ from features.facts import (
     attributes_text,
     key_of,
 )
-from features.frames import Category, Column
+from features.frames import Columns
+from features.plans import planned
 
 _Coded = tuple[int, int, int, int, int]
 
@@ -48,13 +48,7 @@ class FactsBuilder:
         self._answers: list[_Coded] = []
         self._events: list[_Coded] = []
         self._stages: list[_Coded] = []
-        self._questions = {
-            question.name: (i, {level: j for j, level in enumerate(question.levels)})
-            for i, question in enumerate(definition.questions)
-        }
-        self._kinds = {kind.name: i for i, kind in enumerate(definition.engagement.kinds)}
-        self._channels = {name: i for i, name in enumerate(definition.engagement.channels)}
-        self._stage_codes = {stage.name: i for i, stage in enumerate(definition.all_stages)}
+        self._coding = _coding(definition)
 
     def version(
         self,
@@ -72,7 +66,7 @@ class FactsBuilder:
         self, lead: int, occurred_at: int, recorded_at: int, question: str, answer: str
     ) -> None:
         """An answer to a question."""
-        code, levels = self._questions.get(question, (-1, {}))
+        code, levels = self._coding.questions.get(question, (-1, {}))
         if answer in levels:
             self._answers.append((lead, occurred_at, recorded_at, code, levels[answer]))
 
@@ -80,14 +74,14 @@ class FactsBuilder:
         self, lead: int, occurred_at: int, recorded_at: int, kind: str, channel: str | None
     ) -> None:
         """An engagement event."""
-        if kind in self._kinds:
-            detail = self._channels.get(channel, -1) if channel is not None else -1
-            self._events.append((lead, occurred_at, recorded_at, self._kinds[kind], detail))
+        if (code := self._coding.kinds.get(kind)) is not None:
+            detail = self._coding.channels.get(channel, -1) if channel is not None else -1
+            self._events.append((lead, occurred_at, recorded_at, code, detail))
 
     def stage(self, lead: int, occurred_at: int, recorded_at: int, stage: str) -> None:
         """A change of stage."""
-        if stage in self._stage_codes:
-            self._stages.append((lead, occurred_at, recorded_at, self._stage_codes[stage], 0))
+        if (code := self._coding.stages.get(stage)) is not None:
+            self._stages.append((lead, occurred_at, recorded_at, code, 0))
 
     def build(self) -> Facts:
         """The facts collected so far, as columns."""
@@ -95,16 +89,20 @@ class FactsBuilder:
         return Facts(
             lead_ids=self.lead_ids,
             versions=Happenings.of([self._versions[i] for i in order]),
-            attributes={
-                attribute.name: _column(
-                    attribute, [self._attributes[i].get(attribute.name) for i in order]
-                )
-                for attribute in self.definition.attributes
-            },
+            attributes=self._columns([self._attributes[i] for i in order]),
             answers=Happenings.of(self._answers),
             events=Happenings.of(self._events),
             stages=Happenings.of(self._stages),
         )
+
+    def _columns(self, said: Sequence[Mapping[str, Value]]) -> Columns:
+        """The attributes of versions, in their order."""
+        coding = self._coding
+        given = [one.get(name) for name in coding.numbers for one in said]
+        # Text was stored when the definition still called the attribute a category.
+        numbers = [None if isinstance(value, str) else value for value in given]
+        labels = {name: [_label(one.get(name)) for one in said] for name in coding.categories}
+        return Columns.of_cells(coding.numbers, numbers, labels, len(said))
 
     @classmethod
     def of_records(cls, definition: Definition, records: Sequence[Record]) -> Self:
@@ -112,12 +110,27 @@ class FactsBuilder:
 
         As in the store, a record given twice counts once (`features.facts.key_of`).
         """
-        lead_ids = list(dict.fromkeys(record.lead for record in records))
-        position = {lead: i for i, lead in enumerate(lead_ids)}
-        builder = cls(definition, lead_ids)
-        once = {key_of(record): record for record in reversed(records)}
-        for record in once.values():
-            builder._record(position[record.lead], record)
+        by_lead: dict[str, list[Record]] = {}
+        for record in _once(records):
+            by_lead.setdefault(record.lead, []).append(record)
+        builder = cls(definition, [*dict.fromkeys(record.lead for record in records)])
+        for lead, name in enumerate(builder.lead_ids):
+            for record in by_lead[name]:
+                builder._record(lead, record)
+        return builder
+
+    @classmethod
+    def of_named(
+        cls, definition: Definition, described: Sequence[tuple[str, Sequence[Record]]]
+    ) -> Self:
+        """A builder of leads that are called otherwise here than in their own records.
+
+        Two requests may describe one lead differently; see `of_records`.
+        """
+        builder = cls(definition, [name for name, _ in described])
+        for lead, (_, records) in enumerate(described):
+            for record in _once(records):
+                builder._record(lead, record)
         return builder
 
     def _record(self, lead: int, record: Record) -> None:
@@ -133,8 +146,47 @@ class FactsBuilder:
                 self.stage(lead, *when, record.stage)
 
 
+@dataclass(frozen=True, slots=True)
+class _Coding:
+    """What a definition knows, and the codes of it: positions in the definition."""
+
+    questions: Mapping[str, tuple[int, Mapping[str, int]]]
+    kinds: Mapping[str, int]
+    channels: Mapping[str, int]
+    stages: Mapping[str, int]
+    numbers: tuple[str, ...]
+    categories: tuple[str, ...]
+
+
+@planned
+def _coding(definition: Definition) -> _Coding:
+    is_category = {one.name: one.type == "category" for one in definition.attributes}
+    return _Coding(
+        questions={
+            question.name: (i, {level: j for j, level in enumerate(question.levels)})
+            for i, question in enumerate(definition.questions)
+        },
+        kinds={kind.name: i for i, kind in enumerate(definition.engagement.kinds)},
+        channels={name: i for i, name in enumerate(definition.engagement.channels)},
+        stages={stage.name: i for i, stage in enumerate(definition.all_stages)},
+        numbers=tuple(name for name, one in is_category.items() if not one),
+        categories=tuple(name for name, one in is_category.items() if one),
+    )
+
+
+def _once(records: Sequence[Record]) -> Sequence[Record]:
+    """The records, each fact once; which of two equal ones is left makes no difference."""
+    # Two records of one fact agree in this; only where some agree, all that they say is compared.
+    rough = {(type(r), r.source, r.external_id or (r.lead, r.occurred_at)) for r in records}
+    if len(rough) == len(records):
+        return records
+    return list({key_of(record): record for record in reversed(records)}.values())
+
+
 def _settled(versions: Sequence[_Coded], attributes: Sequence[Mapping[str, Value]]) -> list[int]:
     """The order of versions by time, and of those at one time by what they say."""
+    if len(versions) < 2:
+        return [*range(len(versions))]
     at_once = Counter(versions)
 
     def rank(i: int) -> tuple[_Coded, str]:
@@ -144,12 +196,5 @@ def _settled(versions: Sequence[_Coded], attributes: Sequence[Mapping[str, Value
     return sorted(range(len(versions)), key=rank)
 
 
-def _column(attribute: Attribute, values: Sequence[Value]) -> Column:
-    if attribute.type == "category":
-        return Category.of([None if value is None else str(value) for value in values])
-    return np.array([_number(value) for value in values], dtype=np.float64)
-
-
-def _number(value: Value) -> float:
-    """A number, or NaN: also for text, stored when the definition still called it a category."""
-    return np.nan if value is None or isinstance(value, str) else float(value)
+def _label(value: Value) -> str | None:
+    return None if value is None else str(value)

@@ -13,25 +13,32 @@ import numpy as np
 from features.clock import DAY, Mask
 from features.definition import Definition
 from features.facts import Facts, Ints, Queries
+from features.plans import planned
 from features.windows import Seen, count, last, see
 
 
 def is_open(facts: Facts, queries: Queries, definition: Definition) -> Mask:
     """Whether each query's lead is open at its as-of, shape (n,)."""
     known = count(see(facts.versions, queries)) > 0
-    is_closed: Mask = _closings(definition)[stage_at(facts, queries, definition)]
-    return known & ~is_closed
+    return known & ~closes(stage_at(facts, queries, definition), definition)
+
+
+def closes(stage: Ints, definition: Definition) -> Mask:
+    """Whether a lead in each of these stages is closed, shape (n,); −1, no stage, is not."""
+    closed: Mask = _closings(definition)[stage]
+    return closed
 
 
 def stage_at(facts: Facts, queries: Queries, definition: Definition) -> Ints:
     """Each query's stage as a position in `definition.all_stages`, shape (n,); −1: none yet."""
+    if len(facts.stages) == 0:
+        return np.full(len(queries), -1, dtype=np.int64)
     seen = see(facts.stages, queries)
     change = last(_without_same_day(seen, definition))
-    if len(facts.stages) == 0:
-        return change
     return np.where(change >= 0, facts.stages.code[change], -1)
 
 
+@planned
 def _closings(definition: Definition) -> Mask:
     """Which stages close a lead, by their codes; the last, for −1, does not."""
     return np.array([stage.closed for stage in definition.all_stages] + [False])

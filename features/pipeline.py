@@ -17,11 +17,13 @@ from features.definition import Definition
 from features.errors import DefinitionError, Problem
 from features.facts import Facts, Ints, Queries
 from features.frames import Column, FeatureFrame, concatenate
+from features.plans import planned
 
 PAIRS_AT_ONCE = 2_000_000
 """Bound on the (query, event) pairs held in memory at once; about 100 MB."""
 
 
+@planned
 def build_catalog(definition: Definition) -> Catalog:
     """Every feature that the definition gives rise to, in the order of the columns.
 
@@ -80,6 +82,9 @@ def _compute(facts: Facts, queries: Queries, definition: Definition) -> FeatureF
 
 def _portions(facts: Facts, queries: Queries) -> Iterator[Queries]:
     """The queries in portions of at most `PAIRS_AT_ONCE` pairs with events (one query at least)."""
+    if len(facts.events) == 0:
+        yield queries
+        return
     per_lead = np.bincount(facts.events.lead, minlength=len(facts.lead_ids))
     pairs: Ints = np.cumsum(per_lead[queries.lead])
     if len(queries) == 0 or pairs[-1] <= PAIRS_AT_ONCE:

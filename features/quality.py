@@ -13,6 +13,7 @@ from features.clock import DAY, iso
 from features.definition import UNKNOWN, Attribute, Definition
 from features.errors import Problem, shown
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, Value
+from features.plans import planned
 
 LONGEST_TEXT = 300
 LONGEST_SOURCE = 64
@@ -35,6 +36,16 @@ def text_problem(text: str, longest: int = LONGEST_TEXT) -> str | None:
     if len(text) > longest:
         return f"is longer than {longest} characters ({len(text)})"
     return None
+
+
+def is_plain(value: object) -> bool:
+    """Whether something is a text in which nothing can be wrong: quick, and False when in doubt."""
+    return (
+        type(value) is str
+        and value.isascii()
+        and len(value) <= LONGEST_TEXT
+        and "\x00" not in value
+    )
 
 
 def instant_problem(instant: int, now: int) -> str | None:
@@ -121,13 +132,30 @@ def attribute_problems(
     attributes: Mapping[str, Value], definition: Definition, where: str
 ) -> Iterable[Problem]:
     """All problems of a lead's attributes: unknown names, wrong types, values not allowed."""
+    allowed = _allowed(definition)
     for name, value in attributes.items():
+        if value is None and name in allowed:
+            continue
+        if type(value) is float and math.isfinite(value) and allowed.get(name) is _ANY_NUMBER:
+            continue
         known = definition.attribute_by_name.get(name)
         if known is None:
             message = f"is no attribute; there are {sorted(definition.attribute_by_name)}"
             yield Problem(where, shown(name), "", message)
         elif value is not None and (wrong := _value_problem(known, value)):
             yield Problem(where, name, shown(value), wrong)
+
+
+_ANY_NUMBER = object()
+"""Marks an attribute of which every finite number is a value."""
+
+
+@planned
+def _allowed(definition: Definition) -> dict[str, object]:
+    """The attributes, those marked in which only the finiteness of a number need be looked at."""
+    return {
+        one.name: _ANY_NUMBER if one.type == "number" else None for one in definition.attributes
+    }
 
 
 def _value_problem(attribute: Attribute, value: Value) -> str | None:

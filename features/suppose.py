@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.facts import Facts, Happenings, Ints, Queries
-from features.frames import Category
 
 
 def suppose(
@@ -26,17 +25,11 @@ def suppose(
     """
     times = len(answers) + 1
     versions = np.flatnonzero(facts.versions.lead == lead)
-    attributes = {
-        name: column.take(np.tile(versions, times))
-        if isinstance(column, Category)
-        else column[np.tile(versions, times)]
-        for name, column in facts.attributes.items()
-    }
     given = [(i + 1, as_of - 1, as_of - 1, *answer) for i, answer in enumerate(answers)]
     supposed = Facts(
         lead_ids=(facts.lead_ids[lead],) * times,
         versions=_again(facts.versions, versions, times),
-        attributes=attributes,
+        attributes=facts.attributes.take(np.tile(versions, times)),
         answers=_with(_again(facts.answers, _of(facts.answers, lead), times), Happenings.of(given)),
         events=_again(facts.events, _of(facts.events, lead), times),
         stages=_again(facts.stages, _of(facts.stages, lead), times),

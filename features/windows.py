@@ -17,6 +17,8 @@ from features.facts import Happenings, Ints, Queries
 
 Floats = NDArray[np.float64]
 
+_NONE: Ints = np.zeros(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -78,6 +80,8 @@ def see(happenings: Happenings, queries: Queries) -> Seen:
     Facts that happened at once are in the order in which they were recorded, and those recorded at
     once in the order of their codes: never in that in which they happen to be stored.
     """
+    if len(happenings) == 0:
+        return Seen(happenings, queries, _NONE, _NONE)
     order = np.lexsort(
         (
             happenings.detail,
@@ -151,6 +155,6 @@ def changes(seen: Seen, value: Ints) -> Ints:
 def _at(seen: Seen, position: Ints) -> Ints:
     if len(seen.query) == 0:
         return np.full(seen.n, -1, dtype=np.int64)
-    safe = np.clip(position, 0, len(seen.query) - 1)
+    safe = np.minimum(np.maximum(position, 0), len(seen.query) - 1)
     there = seen.query[safe] == np.arange(seen.n)
     return np.where(there, seen.fact[safe], -1)

@@ -22,6 +22,8 @@ from models.trees import Trees
 Floats = NDArray[np.float64]
 
 
+_Read = tuple[Floats, Floats]
+
 _LEAST_VARIANCE = 1e-6
 """Nobody knows log-odds better than that; it keeps the number of leads like this finite."""
 
@@ -121,7 +123,7 @@ class Blend:
 
     def raw(self, matrix: Floats) -> Floats:
         """Log-odds of shape (n,) for a matrix of shape (n, columns)."""
-        return self._summed(*self._parts(matrix))
+        return self._summed(*self._parts(matrix, self._read(matrix)))
 
     def judged(self, matrix: Floats) -> tuple[Floats, Floats | None]:
         """Log-odds and their mean squared error, both of shape (n,), each part asked once.
@@ -130,20 +132,32 @@ class Blend:
         leads would change comes what the two parts disagree about, at least one of which is wrong:
         w (1 − w) (linear − trees)², the ambiguity of Krogh and Vedelsby (1995).
         """
-        linear, trees = self._parts(matrix)
+        return self._judged(matrix, self._read(matrix))
+
+    def told(self, matrix: Floats) -> tuple[Floats, Floats | None, Floats, float]:
+        """`judged` and `contributions` together, the additive part read once."""
+        read = self._read(matrix)
+        return *self._judged(matrix, read), *self._contributions(matrix, read)
+
+    def _read(self, matrix: Floats) -> _Read | None:
+        """What the additive part's columns add, shape (n, columns), and its variance, shape (n,)."""
+        return None if self.linear is None else self.linear.read(matrix)
+
+    def _judged(self, matrix: Floats, read: _Read | None) -> tuple[Floats, Floats | None]:
+        linear, trees = self._parts(matrix, read)
         raw = self._summed(linear, trees)
-        if self.spread is None or self.linear is None:
+        if self.spread is None or read is None:
             return raw, None
-        variance = self.spread.constant + self.spread.factor * self.linear.variance(matrix)
+        variance = self.spread.constant + self.spread.factor * read[1]
         if linear is not None and trees is not None:
             variance += self.weight * (1 - self.weight) * (linear - trees) ** 2
         return raw, np.maximum(variance, _LEAST_VARIANCE)
 
-    def _parts(self, matrix: Floats) -> tuple[Floats | None, Floats | None]:
+    def _parts(self, matrix: Floats, read: _Read | None) -> tuple[Floats | None, Floats | None]:
         """What each part that has a weight says, of shape (n,)."""
         linear = trees = None
-        if self.linear is not None and self.weight > 0:
-            linear = self.linear.raw(matrix)
+        if self.linear is not None and read is not None and self.weight > 0:
+            linear = self.linear.summed(read[0])
         if self.trees is not None and self.weight < 1:
             trees = self.trees.raw(by_rates(matrix, self.columns, self.rates))
         return linear, trees
@@ -162,9 +176,12 @@ class Blend:
         A curve's or a level's value for the linear part, Shapley values for the trees: both are what
         the column adds to the mean, so their weighted sum is too.
         """
+        return self._contributions(matrix, self._read(matrix))
+
+    def _contributions(self, matrix: Floats, read: _Read | None) -> tuple[Floats, float]:
         shares, base = np.zeros(matrix.shape), self.shift
-        if self.linear is not None and self.weight > 0:
-            shares += self.weight * self.linear.contributions(matrix)
+        if self.linear is not None and read is not None and self.weight > 0:
+            shares += self.weight * read[0]
             base += self.weight * self.linear.intercept
         if self.trees is not None and self.weight < 1 and len(matrix):
             boosted = self.trees.contributions(by_rates(matrix, self.columns, self.rates))

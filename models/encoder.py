@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,16 @@ class EncodedColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where each column goes, worked out once: no row asks again which columns are numbers."""
+
+    numbers: tuple[str, ...]
+    number_at: NDArray[np.int64]
+    categories: Mapping[str, Mapping[str, float]]
+    category_at: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class Encoder:
     """The columns that a model reads, in its order."""
 
@@ -79,34 +91,85 @@ class Encoder:
         Raises:
             InputError: the frame lacks a column or has it in another kind.
         """
-        matrix = np.empty((len(frame), len(self.columns)))
-        for i, column in enumerate(self.columns):
-            matrix[:, i] = self._encoded(column, frame)
+        plan, n = self._plan, len(frame)
+        if n == 0:
+            for name in self.names:
+                self._values(name, frame)
+            return np.empty((0, len(self.columns)))
+        matrix = np.empty((n, len(self.columns)))
+        if plan.numbers:
+            values = [self._numbers(name, frame) for name in plan.numbers]
+            matrix[:, plan.number_at] = np.concatenate(values).reshape(-1, n).T
+        if plan.categories:
+            matrix[:, plan.category_at] = self._coded(frame).T
         return matrix
 
-    def unseen(self, frame: FeatureFrame) -> list[list[str]]:
-        """For each row, the categories whose label the model has not learned."""
-        found: list[list[str]] = [[] for _ in range(len(frame))]
-        for column in self.columns:
-            values = frame.columns[column.name]
-            if column.levels is not None and isinstance(values, Category):
-                new = (values.codes >= 0) & (_codes(column, values) < 0)
-                for row in np.flatnonzero(new).tolist():
-                    found[row].append(column.name)
+    def unseen(self, frame: FeatureFrame, matrix: Floats) -> list[list[str]]:
+        """For each row, the categories whose label the model has not learned.
+
+        Args:
+            frame: n rows.
+            matrix: what `matrix` made of them.
+        """
+        plan, n = self._plan, len(frame)
+        names = tuple(plan.categories)
+        found: list[list[str]] = [[] for _ in range(n)]
+        if n == 0 or not plan.categories:
+            return found
+        known = self._given_codes(frame) >= 0
+        rows, columns = np.nonzero(known.T & np.isnan(matrix[:, plan.category_at]))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            found[row].append(names[column])
         return found
 
-    def _encoded(self, column: EncodedColumn, frame: FeatureFrame) -> Floats:
-        values = frame.columns.get(column.name)
-        if values is None or isinstance(values, Category) != (column.levels is not None):
+    @cached_property
+    def _plan(self) -> _Plan:
+        at = {column.name: i for i, column in enumerate(self.columns)}
+        codes = {c.name: _code_of(c) for c in self.columns if c.levels is not None}
+        numbers = [name for name in at if name not in codes]
+        return _Plan(
+            numbers=tuple(numbers),
+            number_at=np.array([at[name] for name in numbers], dtype=np.int64),
+            categories=codes,
+            category_at=np.array([at[name] for name in codes], dtype=np.int64),
+        )
+
+    def _values(self, name: str, frame: FeatureFrame) -> Floats | Category:
+        values = frame.columns.get(name)
+        if values is None or isinstance(values, Category) != (name in self._plan.categories):
             raise InputError(
-                f"the model reads a column {column.name} that these features do not have",
+                f"the model reads a column {name} that these features do not have",
                 hint="Score with the lead definition that the model was trained with.",
             )
-        if not isinstance(values, Category) or column.levels is None:
-            assert not isinstance(values, Category)
-            return values
-        codes = _codes(column, values)
-        return np.where(codes < 0, np.nan, codes.astype(np.float64))
+        return values
+
+    def _numbers(self, name: str, frame: FeatureFrame) -> Floats:
+        values = self._values(name, frame)
+        assert not isinstance(values, Category)
+        return values
+
+    def _coded(self, frame: FeatureFrame) -> Floats:
+        """The code of each category's label as this encoder has it, shape (categories, n)."""
+        # One table for all columns: of each its levels' codes, and NaN last, where -1 lands.
+        table: list[float] = []
+        begin, end = [], []
+        for name, code_of in self._plan.categories.items():
+            column = self._values(name, frame)
+            assert isinstance(column, Category)
+            begin.append(len(table))
+            table.extend([code_of.get(level, nan) for level in column.levels])
+            end.append(len(table))
+            table.append(nan)
+        given = self._given_codes(frame)
+        cell = np.where(given < 0, np.array(end)[:, None], given + np.array(begin)[:, None])
+        coded: Floats = np.array(table)[cell]
+        return coded
+
+    def _given_codes(self, frame: FeatureFrame) -> NDArray[np.int64]:
+        """The codes that the frame's own categories have, shape (categories, n)."""
+        columns = [self._values(name, frame) for name in self._plan.categories]
+        codes = [column.codes for column in columns if isinstance(column, Category)]
+        return np.concatenate(codes).reshape(len(codes), -1)
 
     def to_json(self) -> list[dict[str, Any]]:
         """As plain data."""
@@ -146,10 +209,11 @@ def _words(content: Any) -> tuple[str, ...]:
     return tuple(content)
 
 
-def _codes(column: EncodedColumn, values: Category) -> NDArray[np.int64]:
-    """The code of each label, −1 for those the column does not know."""
+def _code_of(column: EncodedColumn) -> dict[str, float]:
+    """The code of each label that the column knows; the merged ones share the one after the levels'."""
     levels = column.levels or ()
-    return np.minimum(values.recoded((*levels, *column.merged)), len(levels))
+    code = {level: float(i) for i, level in enumerate(levels)}
+    return code | dict.fromkeys(column.merged, float(len(levels)))
 
 
 MOST_LEVELS = 1_000

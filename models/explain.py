@@ -6,14 +6,15 @@ words of a reason are those of the column that carries most of the share, with i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from features.catalog import FeatureSpec
 from features.frames import FeatureFrame
-from models.propensity import PropensityModel
+from models.propensity import Floats, PropensityModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,12 @@ class Reason:
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
-        return asdict(self)
+        return {
+            "fact": self.fact,
+            "label": self.label,
+            "words": self.words,
+            "log_odds": self.log_odds,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,48 +52,80 @@ class Explanation:
 
     def top(self, n: int) -> list[dict[str, Any]]:
         """The n strongest reasons and, when there are more, their sum as `rest`: still adding up."""
-        shown, rest = self.reasons[:n], self.reasons[n:]
-        found = [reason.to_json() for reason in shown]
-        if rest:
-            total = float(sum(reason.log_odds for reason in rest))
-            words = f"{len(rest)} weaker reasons together"
-            found.append(Reason("rest", "Everything else", words, total).to_json())
-        return found
+        found = [reason.to_json() for reason in self.reasons[:n]]
+        return found + _rest([reason.log_odds for reason in self.reasons[n:]])
+
+
+Row = Mapping[str, str | float | None]
+"""One row of features by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The reasons of one row before they have words.
+
+    Attributes:
+        facts: positions in the model's facts, strongest first.
+        log_odds: what each adds.
+        shares: what each column adds.
+    """
+
+    facts: list[int]
+    log_odds: list[float]
+    shares: Floats
 
 
 def explain(model: PropensityModel, frame: FeatureFrame) -> list[Explanation]:
     """The exact reasons of each row's raw score."""
     shares, base = model.contributions(frame)
-    groups: dict[str, list[int]] = {}
-    for i, spec in enumerate(model.specs):
-        groups.setdefault(spec.fact, []).append(i)
     return [
-        _explanation(model, groups, shares[row], frame.row(row), base) for row in range(len(frame))
+        Explanation(base, tuple(_reasons(model, weighed, row, len(weighed.facts))))
+        for weighed, row in zip(weigh(model, shares), frame.rows(), strict=True)
     ]
 
 
-def _explanation(
-    model: PropensityModel,
-    groups: dict[str, list[int]],
-    shares: np.ndarray[Any, np.dtype[np.float64]],
-    values: dict[str, str | float | None],
-    base: float,
-) -> Explanation:
-    reasons = []
-    answers = {spec.fact: spec for spec in model.catalog if spec.kind == "category"}
-    for fact, columns in groups.items():
-        total = float(sum(shares[i] for i in columns))
-        if total == 0.0:
-            continue
-        # Words must speak for the direction they are shown with.
-        telling = max(columns, key=lambda i: shares[i] * np.sign(total))
-        spec = model.specs[telling]
-        if spec.unit is None:
-            # A rank says less than the answer that was ranked.
-            spec = answers.get(fact, spec)
-        reasons.append(Reason(fact, spec.label, in_words(spec, values[spec.name]), total))
-    reasons.sort(key=lambda reason: (-abs(reason.log_odds), reason.fact))
-    return Explanation(base, tuple(reasons))
+def weigh(model: PropensityModel, shares: Floats) -> list[Weighed]:
+    """The reasons of each row without their words: strongest first, then by fact.
+
+    Args:
+        model: what scored.
+        shares: what each column adds, shape (n, columns).
+    """
+    totals = np.zeros((len(shares), len(model.facts)))
+    for i, fact in enumerate(model.facts):
+        for column in fact.columns:
+            totals[:, i] += shares[:, column]
+    # Facts are in the order of their names: of equally strong ones the first by name.
+    order = np.argsort(-np.abs(totals), axis=1, kind="stable")
+    ordered = np.take_along_axis(totals, order, axis=1)
+    telling = np.count_nonzero(totals, axis=1).tolist()
+    rows = zip(order.tolist(), ordered.tolist(), telling, shares, strict=True)
+    return [Weighed(facts[:n], log_odds[:n], told) for facts, log_odds, n, told in rows]
+
+
+def top(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> list[dict[str, Any]]:
+    """What `Explanation.top` says; no more reasons are put into words than are shown."""
+    found = [reason.to_json() for reason in _reasons(model, weighed, row, n)]
+    return found + _rest(weighed.log_odds[n:])
+
+
+def _reasons(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> Iterator[Reason]:
+    for i, log_odds in zip(weighed.facts[:n], weighed.log_odds[:n], strict=True):
+        fact = model.facts[i]
+        spec = fact.told_by[0]
+        if len(fact.columns) > 1:
+            # Words must speak for the direction they are shown with.
+            told = [weighed.shares[column] for column in fact.columns]
+            spec = fact.told_by[told.index(max(told) if log_odds > 0 else min(told))]
+        yield Reason(fact.fact, spec.label, in_words(spec, row[spec.name]), log_odds)
+
+
+def _rest(log_odds: Sequence[float]) -> list[dict[str, Any]]:
+    """The sum of the reasons that are not listed; nothing when there are none."""
+    if not log_odds:
+        return []
+    words = f"{len(log_odds)} weaker reasons together"
+    return [Reason("rest", "Everything else", words, float(sum(log_odds))).to_json()]
 
 
 def in_words(spec: FeatureSpec, value: str | float | None) -> str:

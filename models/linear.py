@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import BundleError
+from models.term_tables import Tables
 
 Floats = NDArray[np.float64]
 
@@ -70,31 +72,42 @@ class Term:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Linear:
     """An additive model of log-odds: `intercept` plus one term per column of the matrix."""
 
     intercept: float
     terms: tuple[Term, ...]
 
+    @cached_property
+    def tables(self) -> Tables:
+        """All terms side by side."""
+        return Tables.of(self.terms)
+
     def raw(self, matrix: Floats) -> Floats:
         """Log-odds of shape (n,) for an encoded matrix of shape (n, columns)."""
-        raw: Floats = self.contributions(matrix).sum(axis=1) + self.intercept
+        return self.summed(self.contributions(matrix))
+
+    def summed(self, shares: Floats) -> Floats:
+        """Log-odds of shape (n,), given what each column adds."""
+        raw: Floats = shares.sum(axis=1) + self.intercept
         return raw
 
     def contributions(self, matrix: Floats) -> Floats:
         """What each column adds to `intercept`, shape (n, columns)."""
-        shares = np.empty(matrix.shape)
-        for i, term in enumerate(self.terms):
-            shares[:, i] = term.of(matrix[:, i])
-        return shares
+        return self.tables.read(matrix)[0]
 
     def variance(self, matrix: Floats) -> Floats:
         """The sum of the terms' variances, shape (n,): large where a value was seldom seen."""
-        total = np.zeros(len(matrix))
-        for i, term in enumerate(self.terms):
-            total += term.variance(matrix[:, i])
-        return total
+        return self.read(matrix)[1]
+
+    def read(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """`contributions` and `variance` at the price of one of them."""
+        shares, variances = self.tables.read(matrix)
+        if not self.terms:
+            return shares, np.zeros(len(matrix))
+        # One column after the other, as the terms come: a sum in pairs would differ in the last bit.
+        return shares, np.cumsum(variances, axis=1)[:, -1]
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""

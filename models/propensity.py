@@ -47,6 +47,38 @@ class Scores:
     leads_like_this: Floats | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouped:
+    """One fact as a model reads it.
+
+    Attributes:
+        fact: its name, such as `event:webinar`.
+        columns: positions of the columns made of it.
+        told_by: for each of them, the feature whose words say what it says.
+    """
+
+    fact: str
+    columns: tuple[int, ...]
+    told_by: tuple[FeatureSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Everything a model says of n rows.
+
+    Attributes:
+        scores: of each row.
+        shares: what each column adds to the raw score, shape (n, columns).
+        base: what they add to, in log-odds.
+        unseen: of each row, the categories whose label the model has not learned.
+    """
+
+    scores: Scores
+    shares: Floats
+    base: float
+    unseen: list[list[str]]
+
+
 @dataclass(frozen=True)
 class PropensityModel:
     """A scorer.
@@ -78,6 +110,28 @@ class PropensityModel:
         by_name = {spec.name: spec for spec in self.catalog}
         return tuple(by_name[name] for name in self.encoder.names)
 
+    @cached_property
+    def facts(self) -> tuple[Grouped, ...]:
+        """The facts that the model reads in the order of their names, with the columns made of each."""
+        columns: dict[str, list[int]] = {}
+        for i, spec in enumerate(self.specs):
+            columns.setdefault(spec.fact, []).append(i)
+        answers = {spec.fact: spec for spec in self.catalog if spec.kind == "category"}
+        return tuple(
+            Grouped(
+                fact=fact,
+                columns=tuple(of),
+                # A rank says less than the answer that was ranked.
+                told_by=tuple(
+                    answers.get(fact, self.specs[i])
+                    if self.specs[i].unit is None
+                    else self.specs[i]
+                    for i in of
+                ),
+            )
+            for fact, of in sorted(columns.items())
+        )
+
     @property
     def horizon_days(self) -> float | None:
         """The promise is about this many days; None: until the lead closes."""
@@ -85,8 +139,16 @@ class PropensityModel:
 
     def score(self, frame: FeatureFrame) -> Scores:
         """Score rows; a row's score does not depend on the others in the frame."""
+        return self._scores(*self.learner.judged(self.encoder.matrix(frame)))
+
+    def told(self, frame: FeatureFrame) -> Told:
+        """Everything that is said of rows: `score` and `contributions`, the rows encoded once."""
         matrix = self.encoder.matrix(frame)
-        raw, variance = self.learner.judged(matrix)
+        raw, variance, shares, base = self.learner.told(matrix)
+        unseen = self.encoder.unseen(frame, matrix)
+        return Told(self._scores(raw, variance), shares, base, unseen)
+
+    def _scores(self, raw: Floats, variance: Floats | None) -> Scores:
         probability, spread = self.calibrator.apply(raw), self.learner.spread
         if variance is None or spread is None:
             return Scores(raw, probability)

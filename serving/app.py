@@ -21,6 +21,7 @@ from features.clock import SECOND
 from features.errors import StoreError
 from features.store.audit import note_definition
 from features.store.idempotency import prune
+from features.store.ledger_writer import LedgerWriter
 from features.store.migrate import require_current
 from models.forest_engine import ENGINE
 from models.workspace import Workspace
@@ -35,6 +36,7 @@ from serving.metrics import Metrics
 from serving.middleware import Envelope
 from serving.pace import Pace
 from serving.queueing import QueueRefresher
+from serving.rounds import Rounds
 from serving.routes import (
     erasure,
     health,
@@ -81,6 +83,8 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         service = await run_in_threadpool(_open, settings, workspace, clock, metrics)
         app.state.service = service
         threads = _threads(service)
+        await run_in_threadpool(service.ledger.start)
+        service.rounds.start()
         for thread in threads:
             thread.start()
         try:
@@ -89,6 +93,9 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
             service.refresher.stopping = True
             for thread in threads:
                 await run_in_threadpool(thread.stop)
+            # Who scores stops before who writes: what was scored is written.
+            await run_in_threadpool(service.rounds.stop)
+            await run_in_threadpool(service.ledger.stop)
             with suppress(StoreError):
                 await run_in_threadpool(service.keys.note_uses)
             service.store.close()
@@ -140,6 +147,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))
     live = LiveModel(workspace, clock, settings.stale_model_days)
     live.look()
+    is_durable = settings.ledger_durability == "durable"
+    ledger = LedgerWriter(workspace.store, settings.ledger_queue, is_durable)
     return Service(
         settings=settings,
         workspace=workspace,
@@ -153,6 +162,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         hashing=Hashing(),
         metrics=metrics,
         clock=clock,
+        ledger=ledger,
+        rounds=Rounds(workspace.store, ledger),
     )
 
 

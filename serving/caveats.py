@@ -79,11 +79,13 @@ def of_lead(
         model: the model that scores.
         nothing_told: whether not one attribute is known.
     """
-    labels = {spec.name: spec.label for spec in model.specs}
-    found = [
-        Caveat("unseen_category", f"{labels[name]}: the model has not learned this value")
-        for name in unseen
-    ]
+    found = []
+    if unseen:
+        labels = {spec.name: spec.label for spec in model.specs}
+        found += [
+            Caveat("unseen_category", f"{labels[name]}: the model has not learned this value")
+            for name in unseen
+        ]
     if not standing.is_open:
         stage = f" ({standing.stage})" if standing.stage else ""
         message = f"the lead is closed{stage}; the score speaks of leads that are open"

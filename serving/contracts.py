@@ -16,12 +16,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
 )
 
 from features.clock import to_instant
 from features.errors import InputError
-from features.quality import EARLIEST, LATEST, text_problem
+from features.quality import EARLIEST, LATEST, is_plain, text_problem
 from serving.errors import validation_problems
 
 EXAMPLE_LEAD = "L-1001"
@@ -74,7 +76,22 @@ Sent = Annotated[
     BeforeValidator(_value),
     WithJsonSchema({"anyOf": [{"type": sort} for sort in ("string", "number", "boolean", "null")]}),
 ]
-Attributes = Annotated[dict[Text, Sent], Field(max_length=1_000)]
+
+
+def _plainly(given: object, usual: ValidatorFunctionWrapHandler) -> Any:
+    """Attributes in which nothing can be wrong, read in one go; all others as usual, one by one."""
+    if type(given) is not dict or len(given) > _MOST:
+        return usual(given)
+    for name, value in given.items():
+        if not (name and is_plain(name) and (type(value) in _PLAIN or is_plain(value))):
+            return usual(given)
+    return given
+
+
+_MOST = 1_000
+_PLAIN = frozenset({float, bool, type(None)})
+
+Attributes = Annotated[dict[Text, Sent], Field(max_length=_MOST), WrapValidator(_plainly)]
 """Attributes by name: text for a category, number, true/false, a date as text; null: unanswered."""
 
 

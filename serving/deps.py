@@ -16,12 +16,14 @@ from fastapi import Depends, Request
 from features.errors import UnauthorisedError
 from features.store.access import Caller
 from features.store.engine import Connection, Store
+from features.store.ledger_writer import LedgerWriter
 from models.workspace import Workspace
 from serving.attempts import FailedSignIns, Hashing
 from serving.metrics import Metrics
 from serving.once import Once, once_of
 from serving.pace import Pace
 from serving.queueing import QueueRefresher
+from serving.rounds import Rounds
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
 from serving.state import LiveModel
@@ -43,6 +45,8 @@ class Service:
     hashing: Hashing
     metrics: Metrics
     clock: Clock
+    ledger: LedgerWriter
+    rounds: Rounds
 
     @property
     def store(self) -> Store:

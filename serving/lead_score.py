@@ -56,13 +56,17 @@ class Occasion:
     reasons: int = TOP
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class LeadScore:
-    """One score and everything that belongs to it; `score_id` is its number in the ledger."""
+    """One score and everything that belongs to it; the ledger gives it its number, `score_id`, once.
+
+    The ledger keeps `kept_reasons`, the `TOP` strongest, however few or many were asked for: the queue
+    shows them, and the lead's history.
+    """
 
     lead: str
     as_of: int
-    scored_at: int
+    occasion: Occasion = field(repr=False)
     raw: float
     probability: float
     route: str
@@ -72,6 +76,7 @@ class LeadScore:
     leads_like_this: float | None
     base: float
     reasons: Sequence[dict[str, Any]]
+    kept_reasons: Sequence[dict[str, Any]] = field(repr=False)
     caveats: Sequence[Caveat]
     horizon_days: float | None
     model: str
@@ -81,6 +86,11 @@ class LeadScore:
     standing: Standing = field(repr=False)
     is_stored: bool = True
     score_id: int | None = None
+
+    @property
+    def scored_at(self) -> int:
+        """When it was computed."""
+        return self.occasion.now
 
     def to_json(self) -> dict[str, Any]:
         """The answer as it is sent: `base` plus the reasons' `log_odds` is `raw`."""
@@ -118,7 +128,7 @@ Result = LeadScore | PropensityError
 """What was asked for, or why it cannot be given: one bad row spoils nothing."""
 
 
-def ledger_entry(score: LeadScore, occasion: Occasion) -> ScoreEntry:
+def ledger_entry(score: LeadScore) -> ScoreEntry:
     """A score as the ledger keeps it; facts that came with a request are not the store's."""
     return ScoreEntry(
         lead=score.lead,
@@ -130,16 +140,16 @@ def ledger_entry(score: LeadScore, occasion: Occasion) -> ScoreEntry:
         bundle=score.model,
         definition=score.definition,
         inputs=score.inputs,
-        reasons=score.reasons,
+        reasons=score.kept_reasons,
         warnings=[caveat.message for caveat in score.caveats],
-        channel=occasion.channel if score.is_stored else "payload",
-        request_id=occasion.request_id,
+        channel=score.occasion.channel if score.is_stored else "payload",
+        request_id=score.occasion.request_id,
     )
 
 
-def queue_entry(score: LeadScore, occasion: Occasion, profile: Profile | None) -> QueueEntry | None:
+def queue_entry(score: LeadScore, profile: Profile | None) -> QueueEntry | None:
     """What the queue shows; None for the past, and for leads that are not in the store."""
-    if profile is None or not score.is_stored or score.as_of < occasion.now:
+    if profile is None or not score.is_stored or score.as_of < score.occasion.now:
         return None
     return QueueEntry(
         last_touch=score.standing.last_touch,

@@ -136,7 +136,7 @@ def refresh_queue(
             scores = score_facts(scorer, facts, queries, occasion)
             known = profiles(connection, [score.lead for score in scores])
             with store.write() as writer:
-                keep(writer, scores, occasion, known)
+                keep(writer, scores, known)
             done += len(scores)
             progress(len(scores))
             if stop():

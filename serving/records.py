@@ -13,6 +13,7 @@ from features.clock import to_instant
 from features.definition import UNKNOWN, Definition
 from features.errors import InputError, Problem
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, Value
+from features.plans import planned
 from features.quality import record_problems
 from serving.contracts import (
     AnswerRow,
@@ -125,7 +126,16 @@ def instant_asked(as_of: int | None, now: int, where: str) -> int:
 
 def read_attributes(given: Mapping[str, Value], definition: Definition) -> dict[str, Value]:
     """Attributes as facts hold them: dates as instants, whole numbers as numbers."""
-    return {name: _value(name, value, definition) for name, value in given.items()}
+    read = dict(given)
+    for name in _read_otherwise(definition).intersection(given):
+        read[name] = _value(name, given[name], definition)
+    return read
+
+
+@planned
+def _read_otherwise(definition: Definition) -> frozenset[str]:
+    """The attributes whose values are not simply what was sent: dates, and those with words for none."""
+    return frozenset(a.name for a in definition.attributes if a.unanswered or a.type == "date")
 
 
 def _value(name: str, value: Value, definition: Definition) -> Value:

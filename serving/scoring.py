@@ -9,7 +9,7 @@ agreed on now. Nothing leaves that is not in the ledger.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import Future
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,13 @@ from features.clock import iso
 from features.definition import Definition
 from features.errors import ConflictError, InputError, NotFoundError, PropensityError
 from features.facts import Facts, Queries
-from features.frames import Category, FeatureFrame
 from features.gather import FactsBuilder
 from features.pipeline import compute_features
 from features.store.engine import Connection, Store
 from features.store.history import Profile, load_facts, profiles
 from features.store.ledger import record_scores
-from models.explain import explain
+from features.store.ledger_writer import DirectLedger, Ids, Ledger
+from models.explain import Row, top, weigh
 from serving import caveats
 from serving.caveats import Caveat
 from serving.lead_score import (
@@ -37,7 +37,7 @@ from serving.lead_score import (
     ledger_entry,
     queue_entry,
 )
-from serving.standing import Standing, standings
+from serving.standing import standings
 
 MUST_NOT_BE_SCORED = "this lead must not be scored: the person objected to it"
 
@@ -45,48 +45,87 @@ __all__ = [
     "MUST_NOT_BE_SCORED",
     "TOP",
     "Ask",
+    "Asked",
     "LeadScore",
     "Occasion",
     "Result",
     "Scorer",
+    "computed",
     "keep",
+    "numbered",
     "score",
     "score_facts",
     "score_one",
     "score_stored",
+    "submit",
 ]
 
 
-def score(store: Store, scorer: Scorer, asks: Sequence[Ask], occasion: Occasion) -> list[Result]:
+def score(
+    store: Store,
+    scorer: Scorer,
+    asks: Sequence[Ask],
+    occasion: Occasion,
+    ledger: Ledger | None = None,
+) -> list[Result]:
     """Score leads and write them into the ledger: one answer an ask, in the order asked.
 
     The score of a stored lead at the present instant also becomes its place in the queue.
 
     Args:
-        store: where facts are read and, in one transaction, the ledger is written.
+        store: where facts are read.
         scorer: what scores.
         asks: stored leads and leads that only the request describes, mixed as they come.
         occasion: when, where and with how many reasons.
+        ledger: where scores are written; by default at once, in a transaction of their own.
 
     Returns:
         For each ask its score, or the error that says why there is none.
     """
+    results, known = computed(store, scorer, [(ask, occasion) for ask in asks])
+    scores = [result for result in results if isinstance(result, LeadScore)]
+    if not scores:
+        return results
+    ids = submit(ledger or DirectLedger(store), scores, known).result()
+    return numbered(results, ids)
+
+
+Asked = tuple[Ask, Occasion]
+"""A lead to be scored, and when, where and with how many reasons."""
+
+
+def computed(
+    store: Store, scorer: Scorer, asked: Sequence[Asked]
+) -> tuple[list[Result], Mapping[str, Profile]]:
+    """Score leads without writing anything: one read, one frame, one prediction for all.
+
+    Args:
+        store: where facts are read.
+        scorer: what scores.
+        asked: what several requests ask; nobody's answer depends on what else is asked.
+
+    Returns:
+        For each its score, not yet in the ledger, or the error that says why there is none; and the
+        stored leads among those asked about, by id.
+    """
+    asks = [ask for ask, _ in asked]
     with store.read() as connection:
         known = profiles(connection, sorted({ask.lead for ask in asks}))
         results: list[Result | None] = [_refusal(ask, known) for ask in asks]
-        askable = [(i, ask) for i, ask in enumerate(asks) if results[i] is None]
-        stored = [(i, ask) for i, ask in askable if ask.records is None]
-        given = [(i, ask) for i, ask in askable if ask.records is not None]
+        open_rows = [(i, *asked[i]) for i, refused in enumerate(results) if refused is None]
+        stored = [row for row in open_rows if row[1].records is None]
+        given = [row for row in open_rows if row[1].records is not None]
         definition = scorer.model.definition
-        facts = _stored_facts(connection, definition, [ask for _, ask in stored])
+        facts = _stored_facts(connection, definition, [ask for _, ask, _ in stored])
     for rows, of_rows in ((stored, facts), (given, _given_facts(definition, given))):
-        for (i, ask), found in zip(rows, _scored(scorer, rows, of_rows, occasion), strict=True):
+        for (i, ask, _), found in zip(rows, _scored(scorer, rows, of_rows), strict=True):
             results[i] = found if found.standing.is_known else _not_known_yet(ask)
-    numbered = iter(_kept(store, results, occasion, known))
-    return [next(numbered) if isinstance(r, LeadScore) else r for r in results if r is not None]
+    return [result for result in results if result is not None], known
 
 
-def score_one(store: Store, scorer: Scorer, ask: Ask, occasion: Occasion) -> LeadScore:
+def score_one(
+    store: Store, scorer: Scorer, ask: Ask, occasion: Occasion, ledger: Ledger | None = None
+) -> LeadScore:
     """Score one lead; see `score`.
 
     Raises:
@@ -94,7 +133,7 @@ def score_one(store: Store, scorer: Scorer, ask: Ask, occasion: Occasion) -> Lea
         ConflictError: the lead must not be scored.
         InputError: nothing was known of the lead at that instant.
     """
-    (result,) = score(store, scorer, [ask], occasion)
+    (result,) = score(store, scorer, [ask], occasion, ledger)
     if isinstance(result, PropensityError):
         raise result
     return result
@@ -122,103 +161,131 @@ def score_facts(
     Returns:
         n scores, not yet in the ledger.
     """
+    return _told(
+        scorer, facts, queries, [(facts.lead_ids[i], occasion, True) for i in queries.lead]
+    )
+
+
+def _told(
+    scorer: Scorer, facts: Facts, queries: Queries, given: Sequence[tuple[str, Occasion, bool]]
+) -> list[LeadScore]:
+    """Score what is known; `given` says of each query its lead, its occasion, whether it is stored."""
     model = scorer.model
     frame = compute_features(facts, queries, model.definition)
-    scores = model.score(frame)
-    explanations = explain(model, frame)
+    said = model.told(frame)
+    scores, rows = said.scores, frame.rows()
     places = standings(facts, queries, model.definition)
-    doubts = _doubts(scorer, frame, places, occasion.now)
+    weighed = weigh(model, said.shares)
+    raw, probability = scores.raw.tolist(), scores.probability.tolist()
+    lower, upper, likes = map(_listed, (scores.lower, scores.upper, scores.leads_like_this))
     found = []
-    for i, explanation in enumerate(explanations):
-        probability = float(scores.probability[i])
-        like = _of_row(scores.leads_like_this, i)
-        route = scorer.agreed.route_for(probability, like)
+    for i, (lead, occasion, is_stored) in enumerate(given):
+        like = likes[i] if likes else None
+        route = scorer.agreed.route_for(probability[i], like)
+        kept = top(model, weighed[i], rows[i], TOP)
         found.append(
             LeadScore(
-                lead=frame.lead_ids[i],
-                as_of=int(frame.as_of[i]),
-                scored_at=occasion.now,
-                raw=float(scores.raw[i]),
-                probability=probability,
-                lower=_of_row(scores.lower, i),
-                upper=_of_row(scores.upper, i),
+                lead=lead,
+                as_of=int(queries.as_of[i]),
+                occasion=occasion,
+                raw=raw[i],
+                probability=probability[i],
+                lower=lower[i] if lower else None,
+                upper=upper[i] if upper else None,
                 leads_like_this=like,
                 route=route.name,
                 route_label=route.words,
-                base=explanation.base,
-                reasons=explanation.top(occasion.reasons),
-                caveats=[*caveats.of_evidence(scorer.agreed, like), *doubts[i]],
+                base=said.base,
+                reasons=kept
+                if occasion.reasons == TOP
+                else top(model, weighed[i], rows[i], occasion.reasons),
+                kept_reasons=kept,
+                caveats=[
+                    *caveats.of_evidence(scorer.agreed, like),
+                    *_doubts(scorer, occasion.now),
+                    *caveats.of_lead(
+                        places[i], said.unseen[i], model, nothing_told=not _has_attributes(rows[i])
+                    ),
+                ],
                 horizon_days=model.horizon_days,
                 model=model.digest,
                 calibration=model.calibrator.kind,
                 definition=model.definition.hash,
-                inputs=frame.row(i),
+                inputs=rows[i],
                 standing=places[i],
+                is_stored=is_stored,
             )
         )
     return found
 
 
-def _of_row(values: NDArray[np.float64] | None, row: int) -> float | None:
-    return None if values is None else float(values[row])
+def _listed(values: NDArray[np.float64] | None) -> list[float] | None:
+    return None if values is None else values.tolist()
 
 
-def keep(
-    connection: Connection,
-    scores: Sequence[LeadScore],
-    occasion: Occasion,
-    known: Mapping[str, Profile],
-) -> list[Result]:
-    """Write scores into the ledger; those of stored leads at the present also into the queue.
+def submit(
+    ledger: Ledger, scores: Sequence[LeadScore], known: Mapping[str, Profile]
+) -> Future[Ids]:
+    """Hand scores to the ledger; those of stored leads at the present go into the queue too.
 
     Args:
-        connection: from `Store.write`.
-        scores: what `score_facts` gave.
-        occasion: where they are given.
+        ledger: where they are written.
+        scores: what was computed.
         known: the stored leads among them, by id.
 
     Returns:
-        The scores with their numbers in the ledger; in the place of one whose person objected or was
-        erased meanwhile, that it must not be given.
+        Their numbers in the ledger, once it is as safe as was chosen that they will be there; None for
+        one whose person objected or was erased since it was computed.
     """
-    entries = [ledger_entry(score, occasion) for score in scores]
-    shown = [queue_entry(score, occasion, known.get(score.lead)) for score in scores]
-    ids = record_scores(connection, entries, shown)
+    entries = [ledger_entry(score) for score in scores]
+    return ledger.submit(entries, [queue_entry(score, known.get(score.lead)) for score in scores])
+
+
+def numbered(results: Sequence[Result], ids: Sequence[int | None]) -> list[Result]:
+    """The results, their scores having got their numbers in the ledger, or the reason why not."""
+    given = iter(ids)
     return [
-        ConflictError(MUST_NOT_BE_SCORED) if id_ is None else replace(score, score_id=id_)
-        for score, id_ in zip(scores, ids, strict=True)
+        _numbered(result, next(given)) if isinstance(result, LeadScore) else result
+        for result in results
     ]
 
 
-def _kept(
-    store: Store,
-    results: Sequence[Result | None],
-    occasion: Occasion,
-    known: Mapping[str, Profile],
-) -> list[Result]:
-    """The scores among the results, written in one transaction; none is opened for nothing."""
-    scores = [result for result in results if isinstance(result, LeadScore)]
-    if not scores:
-        return []
-    with store.write() as connection:
-        return keep(connection, scores, occasion, known)
+def _numbered(score: LeadScore, id_: int | None) -> Result:
+    if id_ is None:
+        return ConflictError(MUST_NOT_BE_SCORED)
+    score.score_id = id_
+    return score
 
 
-def _scored(
-    scorer: Scorer, rows: Sequence[tuple[int, Ask]], facts: Facts, occasion: Occasion
-) -> list[LeadScore]:
+def keep(connection: Connection, scores: Sequence[LeadScore], known: Mapping[str, Profile]) -> Ids:
+    """Write scores into the ledger, and into the queue, within a transaction of the caller's.
+
+    Args:
+        connection: from `Store.write`.
+        scores: what was computed.
+        known: the stored leads among them, by id.
+
+    Returns:
+        Their numbers in the ledger.
+    """
+    entries = [ledger_entry(score) for score in scores]
+    shown = [queue_entry(score, known.get(score.lead)) for score in scores]
+    return record_scores(connection, entries, shown)
+
+
+_Question = tuple[int, Ask, Occasion]
+"""Which of the questions it is, what is asked, and on which occasion."""
+
+
+def _scored(scorer: Scorer, rows: Sequence[_Question], facts: Facts) -> list[LeadScore]:
     """The scores of these asks, whose leads are named as they were asked for."""
     if not rows:
         return []
     position = {lead: i for i, lead in enumerate(facts.lead_ids)}
-    names = [_name_of(i, ask) for i, ask in rows]
-    as_of = np.array([ask.as_of for _, ask in rows], dtype=np.int64)
-    queries = Queries.at([position[name] for name in names], as_of)
-    found = score_facts(scorer, facts, queries, occasion)
-    return [
-        replace(score, lead=ask.lead, is_stored=ask.records is None)
-        for score, (_, ask) in zip(found, rows, strict=True)
-    ]
+    as_of = np.array([ask.as_of for _, ask, _ in rows], dtype=np.int64)
+    queries = Queries.at([position[_name_of(i, ask)] for i, ask, _ in rows], as_of)
+    given = [(ask.lead, occasion, ask.records is None) for _, ask, occasion in rows]
+    return _told(scorer, facts, queries, given)
 
 
 def _name_of(i: int, ask: Ask) -> str:
@@ -231,11 +298,9 @@ def _stored_facts(connection: Connection, definition: Definition, asks: Sequence
     return load_facts(connection, definition, list({ask.lead: None for ask in asks}), latest)
 
 
-def _given_facts(definition: Definition, rows: Sequence[tuple[int, Ask]]) -> Facts:
-    records = [
-        replace(record, lead=_name_of(i, ask)) for i, ask in rows for record in ask.records or ()
-    ]
-    return FactsBuilder.of_records(definition, records).build()
+def _given_facts(definition: Definition, rows: Sequence[_Question]) -> Facts:
+    named = [(_name_of(i, ask), ask.records or ()) for i, ask, _ in rows]
+    return FactsBuilder.of_named(definition, named).build()
 
 
 def _refusal(ask: Ask, known: Mapping[str, Profile]) -> PropensityError | None:
@@ -254,24 +319,11 @@ def _not_known_yet(ask: Ask) -> InputError:
     return InputError(f"nothing was known of this lead before {iso(ask.as_of)}")
 
 
-def _doubts(
-    scorer: Scorer, frame: FeatureFrame, places: Sequence[Standing], now: int
-) -> list[list[Caveat]]:
-    """What each row's reader should know; what is true of the model is said in each."""
-    model = scorer.model
-    general = caveats.of_model(model, scorer.agreed, scorer.created_at, now, scorer.stale_days)
-    told = _attributes_told(frame)
-    unseen = model.encoder.unseen(frame)
-    return [
-        [*general, *caveats.of_lead(place, unseen[i], model, nothing_told=not told[i])]
-        for i, place in enumerate(places)
-    ]
+def _doubts(scorer: Scorer, now: int) -> list[Caveat]:
+    """What is true of the model, and so is said with each of its scores."""
+    return caveats.of_model(scorer.model, scorer.agreed, scorer.created_at, now, scorer.stale_days)
 
 
-def _attributes_told(frame: FeatureFrame) -> NDArray[np.bool_]:
-    """Whether any attribute of each row is known, shape (n,)."""
-    told = np.zeros(len(frame), dtype=bool)
-    for name, column in frame.columns.items():
-        if name.startswith("attr_"):
-            told |= column.codes >= 0 if isinstance(column, Category) else ~np.isnan(column)
-    return told
+def _has_attributes(row: Row) -> bool:
+    """Whether any attribute of the lead is known."""
+    return any(value is not None for name, value in row.items() if name.startswith("attr_"))

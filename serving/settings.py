@@ -6,6 +6,8 @@ database and definition are is said by `models.workspace`.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -67,6 +69,16 @@ class Settings(BaseSettings):
     )
     refresh_queue: bool = Field(
         default=True, description="Whether this process keeps the queue's scores fresh."
+    )
+    ledger_durability: Literal["durable", "queued"] = Field(
+        default="durable",
+        description="`durable`: a score is answered once the ledger has it on disk; `queued`: at once, "
+        "and up to `ledger_queue` scores are lost if the process is killed.",
+    )
+    ledger_queue: int = Field(
+        default=10_000,
+        ge=100,
+        description="Scores that may wait to be written into the ledger; above, 503 is answered.",
     )
     stale_model_days: float = Field(
         default=180.0, gt=0, description="Age of a model above which every score carries a warning."

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.definition import Definition
-from features.facts import Facts, Happenings, Ints, Queries
-from features.lifecycle import is_open, stage_at
-from features.windows import count, last, see
+from features.facts import Facts, Ints, Queries
+from features.lifecycle import closes, stage_at
+from features.windows import Seen, count, last, see
 
 _NEVER = np.iinfo(np.int64).min
 
@@ -39,16 +39,15 @@ class Standing:
 def standings(facts: Facts, queries: Queries, definition: Definition) -> list[Standing]:
     """Where each query's lead stands at its as-of."""
     stages = definition.all_stages
-    touched = np.maximum.reduce(
-        [_newest(sort, queries) for sort in (facts.events, facts.answers, facts.stages)]
-    )
-    told = count(see(facts.events, queries)) + count(see(facts.answers, queries))
+    events, answers = see(facts.events, queries), see(facts.answers, queries)
+    known = count(see(facts.versions, queries)) > 0
+    stage = stage_at(facts, queries, definition)
     columns = (
-        count(see(facts.versions, queries)) > 0,
-        is_open(facts, queries, definition),
-        stage_at(facts, queries, definition),
-        touched,
-        told,
+        known,
+        known & ~closes(stage, definition),
+        stage,
+        np.maximum.reduce([*map(_newest, (events, answers, see(facts.stages, queries)))]),
+        count(events) + count(answers),
     )
     return [
         Standing(
@@ -62,9 +61,9 @@ def standings(facts: Facts, queries: Queries, definition: Definition) -> list[St
     ]
 
 
-def _newest(happenings: Happenings, queries: Queries) -> Ints:
+def _newest(seen: Seen) -> Ints:
     """When the last known fact of each query happened, shape (n,)."""
-    fact = last(see(happenings, queries))
-    if len(happenings) == 0:
-        return np.full(len(queries), _NEVER, dtype=np.int64)
-    return np.where(fact >= 0, happenings.occurred_at[fact], _NEVER)
+    if len(seen.happenings) == 0:
+        return np.full(seen.n, _NEVER, dtype=np.int64)
+    fact = last(seen)
+    return np.where(fact >= 0, seen.happenings.occurred_at[fact], _NEVER)

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Connection,
     String,
     Table,
+    bindparam,
     cast,
     func,
     select,
@@ -112,8 +113,10 @@ def lead_keys(connection: Connection, external_ids: Collection[str]) -> dict[str
     possible = {lead for lead in external_ids if not text_problem(lead)}
     if not possible:
         return {}
-    query = select(leads.c.external_id, leads.c.id)
-    found = connection.execute(query.where(among(connection, leads.c.external_id, possible)))
+    if connection.dialect.name == "postgresql":
+        found = connection.execute(_KEYS_POSTGRESQL, {"texts": list(possible)})
+    else:
+        found = connection.execute(_KEYS_SQLITE, {"texts": _as_text(possible)})
     return {row.external_id: row.id for row in found}
 
 
@@ -138,9 +141,29 @@ def among(
     Ten thousand parameters cost more to name than to look up: an import took half as long again.
     """
     if connection.dialect.name == "postgresql":
-        return column == func.any(cast(list(texts), postgresql.ARRAY(String)))
-    each = func.json_each(json.dumps(list(texts), ensure_ascii=False)).table_valued("value")
+        return _among_array(column, list(texts))
+    return _among_json(column, _as_text(texts))
+
+
+def _among_array(column: Column[str], texts: Any) -> ColumnElement[bool]:
+    return column == func.any(cast(texts, postgresql.ARRAY(String)))
+
+
+def _among_json(column: Column[str], texts: Any) -> ColumnElement[bool]:
+    each = func.json_each(texts).table_valued("value")
     return column.in_(select(each.c.value))
+
+
+def _as_text(texts: Collection[str]) -> str:
+    return json.dumps(list(texts), ensure_ascii=False)
+
+
+# Asked for every score, so made once: to put the question together costs more than the answer.
+_KEYS = select(leads.c.external_id, leads.c.id)
+_KEYS_SQLITE = _KEYS.where(_among_json(leads.c.external_id, bindparam("texts", type_=String)))
+_KEYS_POSTGRESQL = _KEYS.where(
+    _among_array(leads.c.external_id, bindparam("texts", type_=postgresql.ARRAY(String)))
+)
 
 
 def content_key(*parts: object) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -27,6 +29,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     func,
     or_,
     select,
@@ -77,6 +80,15 @@ current = Table(
     Index("ix_current_queue", "owner", "is_open", "raw"),
     Index("ix_current_raw", "is_open", "raw"),
 )
+
+
+numbers = Table(
+    "score_numbers",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("next", BigId, nullable=False),
+)
+"""SQLite: the next id of a score, in one row; PostgreSQL has a sequence for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,39 +143,63 @@ class QueuePage:
 
 def inputs_hash(inputs: Mapping[str, str | float | None]) -> str:
     """SHA-256 (hex) of a feature row; equal for equal rows, whatever the order of the names."""
-    return hashlib.sha256(_json(dict(sorted(inputs.items()))).encode()).hexdigest()
+    return _inputs(inputs)[1]
+
+
+def take_numbers(connection: Connection, n: int) -> list[int]:
+    """So many ids of scores, never given before; those that are not used are missing later.
+
+    On SQLite whoever takes some must hold the right to write (`Store.write`).
+    """
+    if connection.dialect.name == "postgresql":
+        return [int(number) for number in connection.execute(_TAKE_POSTGRESQL, {"n": n}).scalars()]
+    after = int(connection.execute(_TAKE_SQLITE, {"n": n}).scalar_one())
+    return [*range(after - n, after)]
 
 
 def record_scores(
     connection: Connection,
     entries: Sequence[ScoreEntry],
     shown: Sequence[QueueEntry | None],
+    ids: Sequence[int] | None = None,
 ) -> list[int | None]:
     """Append scores; those with a queue entry also become their lead's current score.
 
     Whether a lead may be scored is asked here once more, in the transaction that writes: who objected,
     or was erased, since the score was computed is left out.
 
+    Args:
+        connection: from `Store.write`.
+        entries: the scores.
+        shown: for each what the queue shows beside it; None: it does not enter the queue.
+        ids: taken beforehand with `take_numbers`; by default taken now.
+
     Returns:
         The scores' ids, in the order given; None for those that were not written.
     """
+    if not entries:
+        return []
     in_step(connection)
-    keys = lead_keys(connection, {entry.lead for entry in entries})
-    refused = _refused(connection, {entry.lead for entry in entries}, keys)
-    written = [i for i, entry in enumerate(entries) if entry.lead not in refused]
-    if not written:
-        return [None] * len(entries)
-    rows = [_row(entries[i], keys.get(entries[i].lead)) for i in written]
-    statement = scores.insert().returning(scores.c.id, sort_by_parameter_order=True)
-    numbered = [int(row.id) for row in connection.execute(statement, rows)]
-    ids = dict(zip(written, numbered, strict=True))
-    latest = {
-        keys[entry.lead]: (entry.as_of, _current(keys[entry.lead], ids[i], entry, queue))
-        for i, (entry, queue) in enumerate(zip(entries, shown, strict=True))
-        if i in ids and queue is not None and entry.lead in keys
-    }
+    given = take_numbers(connection, len(entries)) if ids is None else list(ids)
+    named = {entry.lead for entry in entries}
+    keys = lead_keys(connection, named)
+    refused = _refused(connection, named, keys)
+    rows = [
+        _row(entry, id_, keys)
+        for entry, id_ in zip(entries, given, strict=True)
+        if entry.lead not in refused
+    ]
+    if rows:
+        connection.execute(_INSERT, rows)
+    latest: dict[int, tuple[int, dict[str, Any]]] = {}
+    for entry, queue, id_ in zip(entries, shown, given, strict=True):
+        key = None if entry.lead in refused else keys.get(entry.lead)
+        if queue is not None and key is not None and entry.as_of >= latest.get(key, _LONG_AGO)[0]:
+            latest[key] = entry.as_of, _current(key, id_, entry, queue)
     _replace_current(connection, latest)
-    return [ids.get(i) for i in range(len(entries))]
+    return [
+        None if entry.lead in refused else id_ for entry, id_ in zip(entries, given, strict=True)
+    ]
 
 
 def _refused(
@@ -177,6 +213,19 @@ def _refused(
         for row in connection.execute(query.where(leads.c.id.in_(chunk)))
     }
     return objectors | erased(connection, lead_ids - keys.keys())
+
+
+# Asked for every score, so made once.
+_INSERT = scores.insert()
+_TAKE_POSTGRESQL = select(func.nextval("scores_id_seq")).select_from(
+    func.generate_series(1, bindparam("n", type_=Integer))
+)
+_TAKE_SQLITE = (
+    numbers.update()
+    .values(next=numbers.c.next + bindparam("n", type_=Integer))
+    .returning(numbers.c.next)
+)
+_LONG_AGO: tuple[float, None] = (float("-inf"), None)
 
 
 def _replace_current(
@@ -213,9 +262,11 @@ def oldest_in_queue(connection: Connection) -> tuple[int | None, set[str]]:
     return min((int(row.oldest) for row in rows), default=None), {row.bundle for row in rows}
 
 
-def _row(entry: ScoreEntry, key: int | None) -> dict[str, Any]:
+def _row(entry: ScoreEntry, id_: int, keys: Mapping[str, int]) -> dict[str, Any]:
+    inputs, digest = _inputs(entry.inputs)
     return {
-        "lead": key,
+        "id": id_,
+        "lead": keys.get(entry.lead),
         "lead_id": entry.lead,
         "as_of": entry.as_of,
         "scored_at": entry.scored_at,
@@ -224,8 +275,8 @@ def _row(entry: ScoreEntry, key: int | None) -> dict[str, Any]:
         "route": entry.route,
         "bundle": entry.bundle,
         "definition": entry.definition,
-        "inputs": _json(entry.inputs),
-        "inputs_hash": inputs_hash(entry.inputs),
+        "inputs": inputs,
+        "inputs_hash": digest,
         "reasons": _json(list(entry.reasons)),
         "warnings": _json(list(entry.warnings)),
         "channel": entry.channel,
@@ -374,5 +425,33 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
+def _inputs(inputs: Mapping[str, str | float | None]) -> tuple[str, str]:
+    """A feature row as JSON, and the SHA-256 of the same with its names in order."""
+    names, in_order = _named(tuple(inputs))
+    cells = [name + _cell(value) for name, value in zip(names, inputs.values(), strict=True)]
+    ordered = ",".join(in_order(cells)) if len(cells) > 1 else "".join(cells)
+    digest = hashlib.sha256(f"{{{ordered}}}".encode()).hexdigest()
+    return f"{{{','.join(cells)}}}", digest
+
+
+@lru_cache(maxsize=64)
+def _named(names: tuple[str, ...]) -> tuple[list[str], Callable[[list[str]], tuple[str, ...]]]:
+    """Names as JSON writes them, and what puts a row's cells into the order of the names."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return [f"{_json(name)}:" for name in names], itemgetter(*order or (0,))
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return "null"
+    if type(value) is float and "n" not in (text := repr(value)):  # neither inf nor nan
+        return text
+    return _json(value)
+
+
 def _json(content: Any) -> str:
-    return json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return _encode(content)
+
+
+# Made once: `json.dumps` would make one for each of a row's texts.
+_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from features.errors import ConflictError, NotFoundError, PropensityError
 from features.store.access import Caller
@@ -18,7 +22,7 @@ from serving.answers import BatchAnswer, HistoryAnswer, ScoreAnswer, moment
 from serving.contracts import EXAMPLE_LEAD, BatchRequest, ScoreRequest, Text, read_part
 from serving.deps import CallerDep, Conn, NowDep, RequestIdDep, Service, ServiceDep
 from serving.errors import TooLargeError, most_of_each, report_of
-from serving.limits import JsonRoute
+from serving.limits import SHORT, Answering, JsonRoute
 from serving.records import instant_asked, of_score_request
 from serving.scoring import (
     MUST_NOT_BE_SCORED,
@@ -32,6 +36,43 @@ from serving.scoring import (
 )
 from serving.security import NO_SUCH_LEAD, SEND_IT_FIRST, require_sight
 
+_MANY = 50
+"""Facts of one lead above which they are not read between two turns of the event loop."""
+
+
+class ShortRoute(JsonRoute):
+    """The route of single scores, whose plain requests are answered without FastAPI's machinery.
+
+    The short way is the long one without what a plain request does not need; where it finds anything
+    that is not plain, something wrong above all, the request goes the long way and is answered there.
+    """
+
+    def answering(self, usual: Answering) -> Answering:
+        """The short way where it leads to an answer."""
+
+        async def answer(request: Request) -> Response:
+            return await _shortly(request) or await usual(request)
+
+        return answer
+
+
+async def _shortly(request: Request) -> Response | None:
+    """The answer to a plain request; None for another."""
+    query = request.scope["query_string"]
+    if not (plain := _PLAIN.fullmatch(query)) or len(await request.body()) > SHORT:
+        return None
+    try:
+        given = ScoreRequest.model_validate(await request.json())
+    except ValidationError:
+        return None
+    parts: Service = request.app.state.service
+    reasons = TOP if plain["n"] is None else int(plain["n"])
+    request_id = request.scope["state"]["request_id"]
+    return await score_lead(given, parts, parts.clock(), request_id, reasons)
+
+
+_PLAIN = re.compile(rb"(?:reasons=(?P<n>100|[1-9]?[0-9]))?")
+
 router = APIRouter(prefix="/v1", tags=["scores"], route_class=JsonRoute)
 
 LeadPath = Annotated[
@@ -44,8 +85,7 @@ ReasonsQuery = Annotated[
 ]
 
 
-@router.post("/scores", operation_id="score_lead", response_model=ScoreAnswer)
-def score_lead(
+async def score_lead(
     body: ScoreRequest,
     parts: ServiceDep,
     now: NowDep,
@@ -53,9 +93,25 @@ def score_lead(
     reasons: ReasonsQuery = TOP,
 ) -> Response:
     """Score one lead: a stored one by its id, or one with everything known about it."""
-    ask = _ask(body, parts, now, "the lead")
+    if len(body.events or ()) + len(body.answers or ()) <= _MANY:
+        ask = _ask(body, parts, now, "the lead")
+    else:
+        ask = await run_in_threadpool(_ask, body, parts, now, "the lead")
     occasion = Occasion(now=now, request_id=request_id, reasons=reasons)
-    return JSONResponse(_one(parts, ask, occasion).to_json())
+    with _counted(parts, occasion) as count:
+        found = await parts.rounds.score(parts.live.scorer(), ask, occasion)
+        count(found)
+    return JSONResponse(found.to_json())
+
+
+router.add_api_route(
+    "/scores",
+    score_lead,
+    methods=["POST"],
+    operation_id="score_lead",
+    response_model=ScoreAnswer,
+    route_class_override=ShortRoute,
+)
 
 
 @router.post("/scores/batch", operation_id="score_leads", response_model=BatchAnswer)
@@ -71,7 +127,7 @@ def score_leads(
     asks = [_ask_or_error(row, parts, now, f"row {i + 1}") for i, row in enumerate(body.leads)]
     occasion = Occasion(now=now, channel="batch", request_id=request_id, reasons=reasons)
     good = [ask for ask in asks if isinstance(ask, Ask)]
-    scored = iter(score(parts.store, parts.live.scorer(), good, occasion))
+    scored = iter(score(parts.store, parts.live.scorer(), good, occasion, parts.ledger))
     results: list[Result] = [next(scored) if isinstance(ask, Ask) else ask for ask in asks]
     parts.metrics.count_scores(results, occasion.channel)
     n = sum(isinstance(result, LeadScore) for result in results)
@@ -92,7 +148,10 @@ def score_stored_lead(
     """Score a stored lead now."""
     profile_for(parts.store, lead, caller)
     occasion = Occasion(now=now, request_id=request_id, reasons=reasons)
-    return JSONResponse(_one(parts, Ask(lead, now), occasion).to_json())
+    with _counted(parts, occasion) as count:
+        found = score_one(parts.store, parts.live.scorer(), Ask(lead, now), occasion, parts.ledger)
+        count(found)
+    return JSONResponse(found.to_json())
 
 
 @router.get("/leads/{lead}/scores", operation_id="list_scores", response_model=HistoryAnswer)
@@ -133,14 +192,14 @@ def require_few(rows: list[Any], most: int) -> None:
         raise TooLargeError(f"{len(rows)} rows; at most {most} at once", hint="Send them in parts.")
 
 
-def _one(parts: Service, ask: Ask, occasion: Occasion) -> LeadScore:
+@contextmanager
+def _counted(parts: Service, occasion: Occasion) -> Iterator[Callable[[LeadScore], None]]:
+    """Counts the score that it is told of, or the refusal that it sees."""
     try:
-        found = score_one(parts.store, parts.live.scorer(), ask, occasion)
+        yield lambda found: parts.metrics.count_scores([found], occasion.channel)
     except PropensityError as error:
         parts.metrics.count_scores([error], occasion.channel)
         raise
-    parts.metrics.count_scores([found], occasion.channel)
-    return found
 
 
 def _ask(given: ScoreRequest, parts: Service, now: int, where: str) -> Ask:

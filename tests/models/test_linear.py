@@ -184,3 +184,33 @@ def test_what_is_no_additive_part_is_refused(name: str) -> None:
     assert Linear.from_json(content).to_json() == content
     with pytest.raises(BundleError):
         Linear.from_json(HOSTILE[name](content))
+
+
+@given(
+    terms=st.lists(curves() | tables(), min_size=1, max_size=5),
+    rows=st.lists(st.integers(-1_100, 1_100), max_size=6),
+)
+def test_all_terms_together_say_to_the_bit_what_each_says_alone(
+    terms: list[Term], rows: list[int]
+) -> None:
+    knots = [knot for term in terms for knot in term.knots or ()]
+    numbers = np.array([np.nan, *(row / 7 for row in rows), *knots])
+    codes = np.array([np.nan, *(float(abs(row) % 8) for row in rows), *(0.0 for _ in knots)])
+    matrix = np.column_stack([codes if term.knots is None else numbers for term in terms])
+    linear = Linear(0.25, tuple(terms))
+    shares, variance = linear.read(matrix)
+    alone = np.column_stack([term.of(matrix[:, i]) for i, term in enumerate(terms)])
+    np.testing.assert_array_equal(shares, alone)
+    total = np.zeros(len(matrix))
+    for i, term in enumerate(terms):
+        total += term.variance(matrix[:, i])
+    np.testing.assert_array_equal(variance, total)
+
+
+def test_rows_read_in_portions_are_read_alike() -> None:
+    linear, rng = some_linear(), np.random.default_rng(1)
+    matrix = rng.integers(0, 5, size=(2_500, 40)).astype(np.float64)
+    whole = linear.read(matrix)
+    for row in (0, 1_023, 1_024, 2_499):
+        single = linear.read(matrix[row : row + 1])
+        assert [one[0].tobytes() for one in single] == [many[row].tobytes() for many in whole]

@@ -15,7 +15,7 @@ from trained_company import END, trained_company
 
 from features.clock import DAY
 from features.facts import LeadVersion, Queries, Record
-from features.frames import Category
+from features.frames import Columns
 from features.gather import FactsBuilder
 from features.pipeline import build_catalog, compute_features
 from features.store.history import iter_open
@@ -66,14 +66,12 @@ def test_no_score_moves_when_everybodys_gender_and_birth_year_are_others() -> No
     compared = 0
     with workspace.store.read() as connection:
         for facts, queries in iter_open(connection, definition, END):
-            gender = facts.attributes["gender"]
-            assert isinstance(gender, Category)
-            codes = rng.integers(-1, len(gender.levels), len(gender))
-            other = {
-                **facts.attributes,
-                "gender": Category(codes, gender.levels),
-                "birth_year": rng.uniform(1930, 2010, len(gender)),
-            }
+            known = facts.attributes
+            values, codes = known.floats.copy(), known.codes.copy()
+            at = known.categories.index("gender")
+            codes[at] = rng.integers(-1, len(known.levels[at]), codes.shape[1])
+            values[known.numbers.index("birth_year")] = rng.uniform(1930, 2010, codes.shape[1])
+            other = Columns(known.numbers, values, known.categories, codes, known.levels)
             before = model.raw(compute_features(facts, queries, definition))
             after = model.raw(
                 compute_features(replace(facts, attributes=other), queries, definition)

@@ -192,7 +192,7 @@ def test_facts_stay_when_the_scores_cannot_be_renewed(
         raise ZeroDivisionError
 
     before = facts(served_lite)
-    monkeypatch.setattr(PropensityModel, "score", broken)
+    monkeypatch.setattr(PropensityModel, "told", broken)
     answer = served_lite.post("/v1/events", json=[ROWS["events"]])
     assert answer.status_code == 200
     assert answer.json()["added"] == 1

@@ -114,7 +114,22 @@ def test_every_score_is_in_the_ledger_with_its_inputs_and_reasons(
     assert (kept["bundle"], kept["definition"]) == (scorer.model.digest, agreed().hash)
     assert (kept["channel"], kept["request_id"]) == ("batch", "r-1")
     assert kept["inputs"] == found.inputs
-    assert kept["reasons"] == list(found.reasons)
+
+
+@pytest.mark.parametrize("asked", [0, 2, 100])
+def test_the_ledger_and_the_queue_keep_the_top_reasons_however_many_were_asked_for(
+    filled_lite: Store, scorer: Scorer, asked: int
+) -> None:
+    usual = score_one(filled_lite, scorer, Ask("L-0007", NOW), OCCASION)
+    occasion = Occasion(now=NOW, reasons=asked)
+    found = score_one(filled_lite, scorer, Ask("L-0007", NOW), occasion)
+    assert found.reasons != usual.reasons
+    assert found.score_id is not None
+    with filled_lite.read() as connection:
+        kept = read_score(connection, found.score_id)
+        (shown,) = [r for r in read_queue(connection, limit=999).rows if r["lead_id"] == "L-0007"]
+    assert kept is not None
+    assert kept["reasons"] == shown["reasons"] == list(usual.reasons)
 
 
 def test_what_was_not_known_at_the_instant_changes_nothing(

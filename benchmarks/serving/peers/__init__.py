@@ -1,0 +1,1 @@
+"""Who else serves the same booster? What each needs to be started; nothing here imports a peer."""
