@@ -413,6 +413,10 @@ class ModelAnswer(BaseModel):
     loaded_at: datetime
     origin: str
     parent: str | None
+    source: Literal["disk", "database", "definition"] = Field(
+        description="Where its bytes were found; `definition`: the agreed scorecard, not learned."
+    )
+    checked_at: datetime = Field(description="When the database last said that it is the champion.")
     calibration: str
     definition: str
     agreed_definition: str = Field(description="The hash of the lead definition as it stands now.")
@@ -431,6 +435,11 @@ class HealthAnswer(BaseModel):
 
     status: Literal["ok"]
     model: str | None = Field(None, description="The digest of the model that scores.")
+    model_created_at: datetime | None = Field(None, description="When that model was made.")
+    model_source: Literal["disk", "database", "definition"] | None = Field(
+        None, description="Where its bytes were found; `definition`: agreed, not learned."
+    )
+    trouble: Sequence[str] = Field((), description="Why it is not the one it should be.")
 
 
 def moment(instant: int | None) -> str | None:

@@ -19,7 +19,7 @@ from features.clock import SECOND
 from features.store.migrate import require_current
 from models.workspace import Workspace
 from serving import errors, openapi
-from serving.deps import Clock, Service, wall_clock
+from serving.deps import Clock, Service, wall_clock, worker_name
 from serving.error_pages import error_page
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
@@ -95,14 +95,19 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         DefinitionError: there is no lead definition that holds together.
     """
     require_current(workspace.store)
-    live = LiveModel(workspace, clock, settings.stale_model_days)
+    live = LiveModel(workspace, clock, settings.stale_model_days, settings.without_model)
     live.look()
     return Service(
         settings=settings,
         workspace=workspace,
         live=live,
         refresher=QueueRefresher(
-            workspace.store, live.scorer, clock, settings.queue_refresh_minutes
+            workspace.store,
+            live.scorer,
+            clock,
+            settings.queue_refresh_minutes,
+            holder=worker_name(),
+            lease_seconds=settings.lease_seconds,
         ),
         keys=KeyRing(workspace.store, settings.key_cache_seconds),
         metrics=metrics,

@@ -296,7 +296,9 @@ def score(
 def queue_refresh(as_json: Json = False) -> None:
     """Score every open lead now."""
     from features.store.history import count_leads
-    from serving.queueing import refresh_queue
+    from features.store.leases import holding
+    from serving.deps import worker_name
+    from serving.queueing import LEASE, refresh_queue
 
     workspace = _workspace()
     scorer = _scorer(workspace)
@@ -310,7 +312,10 @@ def queue_refresh(as_json: Json = False) -> None:
             done += n
             show(done)
 
-        scored = refresh_queue(workspace.store, scorer, _now(), progress=advance)
+        with holding(workspace.store, LEASE, worker_name()) as held:
+            scored = refresh_queue(
+                workspace.store, scorer, _now(), progress=advance, stop=lambda: held.is_lost
+            )
     content = {"scored": scored, "model": scorer.model.digest}
     _tell(content, f"{scored:,} open leads scored", as_json)
 

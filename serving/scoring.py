@@ -252,7 +252,10 @@ def _doubts(
 ) -> list[list[Caveat]]:
     """What each row's reader should know; what is true of the model is said in each."""
     model = scorer.model
-    general = caveats.of_model(model, scorer.agreed, scorer.created_at, now, scorer.stale_days)
+    general = [
+        *caveats.of_trouble(scorer.trouble, scorer.created_at),
+        *caveats.of_model(model, scorer.agreed, scorer.created_at, now, scorer.stale_days),
+    ]
     told = _attributes_told(frame)
     unseen = model.encoder.unseen(frame)
     return [

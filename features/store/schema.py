@@ -5,7 +5,7 @@ Only migrations and tests need it: everybody else imports the module whose table
 
 from __future__ import annotations
 
-from features.store import access, ledger, outcomes, promotions
+from features.store import access, leases, ledger, outcomes, promotions
 from features.store.tables import metadata
 
-__all__ = ["access", "ledger", "metadata", "outcomes", "promotions"]
+__all__ = ["access", "leases", "ledger", "metadata", "outcomes", "promotions"]

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from features.errors import Problem, StoreError
-from serving.answers import HealthAnswer
+from serving.answers import HealthAnswer, moment
 from serving.deps import LiveModelDep, MetricsDep, ServiceDep
 from serving.errors import NotReadyError
 
@@ -30,7 +30,8 @@ def is_live() -> Response:
 @router.get("/health/ready", include_in_schema=False)
 def is_ready(parts: ServiceDep) -> Response:
     """The service can score: it has a model and reaches its database."""
-    champion = parts.live.state.champion
+    state = parts.live.state
+    champion = state.champion
     problems = []
     if champion is None:
         problems.append(Problem("model", "champion", "", "there is none to score with"))
@@ -40,7 +41,15 @@ def is_ready(parts: ServiceDep) -> Response:
         problems.append(Problem("store", "connection", "", "the database is not available"))
     if problems or champion is None:
         raise NotReadyError("the service is not ready", problems=problems)
-    return JSONResponse({"status": "ok", "model": champion.model.digest})
+    return JSONResponse(
+        {
+            "status": "ok",
+            "model": champion.model.digest,
+            "model_created_at": moment(champion.created_at),
+            "model_source": champion.source,
+            "trouble": [t for t in (state.model_trouble, state.definition_trouble) if t],
+        }
+    )
 
 
 @router.get(
