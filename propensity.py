@@ -19,6 +19,7 @@ import typer
 
 from features.errors import PropensityError
 from serving import commands as serving
+from serving import upkeep_commands
 from training import commands as training
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(serving.app)
+app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
 
 

@@ -127,11 +127,16 @@ class Registry:
         with self.store.write() as connection:
             keep_files(connection, files)
 
+    def is_kept(self, digest: str) -> bool:
+        """Whether the database holds the bytes of a bundle."""
+        with self.store.read() as connection:
+            return kept_file(connection, digest) is not None
+
     def _fetch(self, digest: str) -> bool:
         """Put a bundle on this host's disk after its trial; False when the database does not have it."""
+        if not self.is_kept(digest):
+            return False
         with self.store.read() as connection:
-            if kept_file(connection, digest) is None:
-                return False
             files = gather_files(digest, lambda sha256: kept_file(connection, sha256))
         self.root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=self.root) as beside:
