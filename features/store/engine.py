@@ -184,18 +184,32 @@ def _file_of(url: URL) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+def _gone(url: URL) -> StoreError:
+    hint = (
+        "Put it back; a process that is started anew makes an empty one by `propensity db upgrade`."
+    )
+    return StoreError(f"the database {url.database} is gone", hint=hint)
+
+
 def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
+
+    is_known = _file_of(url) is not None
+
+    @event.listens_for(engine, "do_connect")
+    def _there(*_: Any) -> None:
+        # SQLite would make an empty file in place of one that is missing, for a backup to trip over.
+        nonlocal is_known
+        if is_known and _file_of(url) is None:
+            raise _gone(url)
+        is_known = True
 
     @event.listens_for(engine, "checkout")
     def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
         # A file that was moved away goes on being written to: what is then acknowledged is lost.
         present = _file_of(url)
         if present is None:
-            raise StoreError(
-                f"the database {url.database} is gone",
-                hint="Put it back, or `propensity db upgrade` makes an empty one.",
-            )
+            raise _gone(url)
         if record.info.setdefault("file", present) != present:
             raise DisconnectionError
 

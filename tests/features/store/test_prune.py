@@ -77,8 +77,8 @@ def oracle(rows: list[tuple[str, int, str]], definition: Definition, days: float
     for lead in LEADS:
         mine = [
             (as_of // period, i)
-            for i, (l, as_of, c) in enumerate(rows)
-            if (l, c) == (lead, "queue")
+            for i, (whose, as_of, channel) in enumerate(rows)
+            if (whose, channel) == (lead, "queue")
         ]
         for _, group in groupby(mine, key=lambda pair: pair[0]):
             going += [i for _, i in list(group)[:-1]]
