@@ -12,6 +12,8 @@ import pytest
 import structlog
 from models_made import fill, promote, put_bundle, workspace_of
 from served import Clock, Serve, Served, TestClient, calm, make_keys
+from shop import NOW as SHOP_NOW
+from shop import Shop, Zygote, write_files
 
 from features.definition import Definition
 from features.store.engine import Store
@@ -80,3 +82,34 @@ def served_postgres(serve: Serve, postgres_store: Store, definition: Definition)
     """The same on PostgreSQL."""
     fill(postgres_store, definition)
     return serve(postgres_store)
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    made = Zygote()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def shop(zygote: Zygote, migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    home = tmp_path_factory.mktemp("shop")
+    write_files(home)
+    shutil.copy(migrated_sqlite, home / "propensity.db")
+    digests = []
+    for job, order in (
+        ("import", {}),
+        ("train", {}),
+        ("promote", {"digest": "newest"}),
+        ("train", {"now": SHOP_NOW + 1}),
+    ):
+        done = zygote(job, home, **order)
+        assert done["exit"] == 0, done
+        digests.append(done["said"])
+    return Shop(home, digests[1], digests[3])
+
+
+@pytest.fixture
+def copy(shop: Shop, tmp_path: Path) -> Path:
+    shutil.copytree(shop.home, tmp_path / "home")
+    return tmp_path / "home"
