@@ -393,6 +393,8 @@ _MODEL: dict[str, Any] = {
     "loaded_at": "2026-04-15T02:12:30Z",
     "origin": "train",
     "parent": "77ab" + "0" * 60,
+    "source": "disk",
+    "checked_at": "2026-05-01T12:00:00Z",
     "calibration": "platt",
     "definition": _SCORE["definition"],
     "agreed_definition": _SCORE["definition"],
@@ -430,7 +432,17 @@ class HealthAnswer(BaseModel):
     """The service is alive."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"status": "ok", "model": _SCORE["model"]}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "model": _SCORE["model"],
+                    "model_created_at": "2026-04-15T02:10:00Z",
+                    "model_source": "disk",
+                    "trouble": [],
+                }
+            ]
+        }
     )
 
     status: Literal["ok"]

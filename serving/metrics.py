@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from features.clock import SECOND
 from serving.scoring import LeadScore, Result
@@ -108,8 +109,8 @@ class Metrics:
         for fate, n in (("added", added), ("unchanged", unchanged), ("rejected", rejected)):
             self.facts.labels(sort, fate).inc(n)
 
-    def exposition(self, state: LiveState) -> bytes:
-        """Everything in Prometheus' text format."""
+    def exposition(self, state: LiveState, accept: str = "") -> tuple[bytes, str]:
+        """Everything, and its media type: OpenMetrics for whoever accepts it, else Prometheus' own."""
         self._model.clear()
         self._source.clear()
         self._checked.set((state.checked_at or 0) / SECOND)
@@ -120,4 +121,5 @@ class Metrics:
             self._created.set(state.champion.created_at / SECOND)
         self._trouble.labels("model").set(state.model_trouble is not None)
         self._trouble.labels("definition").set(state.definition_trouble is not None)
-        return generate_latest(self.registry)
+        encoder, media_type = choose_encoder(accept)
+        return encoder(self.registry), media_type

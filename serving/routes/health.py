@@ -6,9 +6,8 @@ does not matter here.
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from features.errors import Problem, StoreError
 from serving.answers import HealthAnswer, moment
@@ -58,6 +57,7 @@ def is_ready(parts: ServiceDep) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def get_metrics(metrics: MetricsDep, live: LiveModelDep) -> Response:
+def get_metrics(request: Request, metrics: MetricsDep, live: LiveModelDep) -> Response:
     """Figures for Prometheus."""
-    return Response(metrics.exposition(live.state), media_type=CONTENT_TYPE_LATEST)
+    told, media_type = metrics.exposition(live.state, request.headers.get("accept", ""))
+    return Response(told, headers={"Content-Type": media_type})
