@@ -8,6 +8,7 @@ No MLflow here: the scorer starts and serves without it.
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -126,6 +127,18 @@ class Registry:
         files = by_digest(read_files(self.root, digest))
         with self.store.write() as connection:
             keep_files(connection, files)
+
+    def share_all(self) -> int:
+        """Share every known bundle that is whole here and not in the database yet; how many were."""
+        with self.store.read() as connection:
+            known = [bundle.digest for bundle in list_bundles(connection)]
+        shared = 0
+        for digest in known:
+            with suppress(BundleError):
+                if not self.is_kept(digest):
+                    self.share(digest)
+                    shared += 1
+        return shared
 
     def is_kept(self, digest: str) -> bool:
         """Whether the database holds the bytes of a bundle."""

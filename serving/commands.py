@@ -84,8 +84,11 @@ def db_upgrade(as_json: Json = False) -> None:
     """Create the tables, or bring them to this version; harmless when they are."""
     from features.store.migrate import revisions, upgrade
 
-    store = _workspace().store
+    workspace = _workspace()
+    store = workspace.store
     upgrade(store)
+    # Models of a release that kept them on one host's disk alone.
+    workspace.registry.share_all()
     _, newest = revisions(store)
     where = store.url.render_as_string(hide_password=True)
     _tell(

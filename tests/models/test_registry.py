@@ -252,3 +252,16 @@ def test_a_decision_brings_the_bytes_of_an_older_release_into_the_database(
     forget_bytes(workspace)
     registry.decide(decision("promote", digest, None))
     assert elsewhere(workspace, tmp_path).champion().digest == digest
+
+
+def test_an_upgrade_shares_what_is_whole_on_this_host_and_goes_past_what_is_not(
+    workspace: Workspace, registry: Registry, tmp_path: Path
+) -> None:
+    good, bad, gone = (put(workspace, i) for i in range(3))
+    forget_bytes(workspace)
+    (workspace.bundles / bad / "card.md").write_text("another card")
+    shutil.rmtree(workspace.bundles / gone)
+    assert registry.share_all() == 1
+    assert registry.share_all() == 0
+    assert [registry.is_kept(digest) for digest in (good, bad, gone)] == [True, False, False]
+    assert elsewhere(workspace, tmp_path).load(good).digest == good
