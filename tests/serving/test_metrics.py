@@ -102,7 +102,7 @@ def test_no_label_names_a_lead_a_person_or_a_key(served_lite: Served) -> None:
     }
     assert labels == {
         "calibration", "channel", "code", "fate", "le", "method", "model", "of", "reason", "route",
-        "sort", "status",
+        "sort", "source", "status",
     }  # fmt: skip
 
 
@@ -110,5 +110,5 @@ def test_two_services_count_apart(served_lite: Served, serve: object) -> None:
     from serving.metrics import Metrics
 
     served_lite.get("/v1/model")
-    fresh = Metrics().exposition(served_lite.service.live.state).decode()
+    fresh = Metrics().exposition(served_lite.service.live.state)[0].decode()
     assert "/v1/model" not in fresh
