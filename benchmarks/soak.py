@@ -259,6 +259,10 @@ def figures(
             "first": round(float(resident[warm][0]), 1),
             "last": round(float(resident[-1]), 1),
             "slope_per_minute": round(slope, 3),
+            "by_minute": [
+                round(float(resident[at // 60 == minute].mean()), 1)
+                for minute in range(int(at[-1] // 60) + 1)
+            ],
         },
         "steady_worker_lived": has_lived,
         "database_is_sound": _is_sound(workspace),
