@@ -20,7 +20,12 @@ import httpx
 from models.workspace import Workspace
 
 LEADS, EVENTS = 2_000, 30_000
-_CALM = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "PROPENSITY_LOG_LEVEL": "ERROR"}
+_CALM = {
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PROPENSITY_LOG_LEVEL": "ERROR",
+}
 
 
 @dataclass
