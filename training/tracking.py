@@ -99,7 +99,7 @@ def log_run(
                 data_path=str(bundle),
                 pip_requirements=["lightgbm", "numpy", "pandas", "propensity"],
             )
-            _register(logged.model_uri, run.info.run_id, bundle.name)
+            _register(logged, run.info.run_id, bundle.name)
             return str(run.info.run_id)
 
     with _quiet():
@@ -174,13 +174,18 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
     return given[0]
 
 
-def _register(model_uri: str, run_id: str, digest: str) -> None:
+def _register(logged: Any, run_id: str, digest: str) -> None:
     """Make the logged model the newest version of `MODEL_NAME`, and the challenger."""
     client = MlflowClient()
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
         client.create_registered_model(MODEL_NAME)
+    # A server takes the model's address as a source only together with the model's id.
     version = client.create_model_version(
-        MODEL_NAME, model_uri, run_id=run_id, tags={"digest": digest}
+        MODEL_NAME,
+        logged.model_uri,
+        run_id=run_id,
+        tags={"digest": digest},
+        model_id=logged.model_id,
     )
     client.set_registered_model_alias(MODEL_NAME, "challenger", version.version)
 
