@@ -20,6 +20,7 @@ import typer
 from features.errors import PropensityError
 from serving import commands as serving
 from serving import record_commands as records
+from serving import upkeep_commands
 from training import commands as training
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(serving.app)
 app.add_typer(records.app)
+app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
 
 

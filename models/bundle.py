@@ -27,8 +27,8 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +175,57 @@ def read_manifest(root: Path, digest: str) -> dict[str, Any]:
     Raises:
         BundleError: missing, altered, or of a format we do not know.
     """
-    text = _checked(root / digest / "manifest.json", digest)
+    return _manifest(_checked(root / digest / "manifest.json", digest), digest)
+
+
+def read_files(root: Path, digest: str) -> dict[str, bytes]:
+    """All files of a bundle by name, manifest included, after every byte was checked.
+
+    Raises:
+        BundleError: missing, altered, incomplete, too large, or of a format we do not know.
+    """
+    files = {"manifest.json": digest, **read_manifest(root, digest)["files"]}
+    return {name: _checked(root / digest / name, files[name]).encode() for name in files}
+
+
+def gather_files(digest: str, kept: Callable[[str], bytes | None]) -> dict[str, bytes]:
+    """All files of a bundle by name, from wherever they are kept by SHA-256; each is checked.
+
+    Raises:
+        BundleError: one is missing there, or is not what its SHA-256 promises.
+    """
+
+    def checked(name: str, sha256: str) -> bytes:
+        content = kept(sha256)
+        if content is None or _sha(content) != sha256:
+            state = "lacks" if content is None else "holds another"
+            raise BundleError(f"what is kept of bundle {digest[:12]} {state} {name}")
+        return content
+
+    manifest = checked("manifest.json", digest)
+    with _told(digest):
+        files = _manifest(manifest.decode(), digest)["files"]
+    found = {name: checked(name, files[name]) for name in files}
+    return {"manifest.json": manifest, **found}
+
+
+def by_digest(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Files by their SHA-256 (hex): what `gather_files` finds them by."""
+    return {_sha(content): content for content in files.values()}
+
+
+def place_files(files: Mapping[str, bytes], root: Path, digest: str) -> None:
+    """Put a bundle under `root/<digest>`, whole or not at all; whatever was there is replaced."""
+    with suppress(FileNotFoundError):
+        aside = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+        try:
+            (root / digest).rename(aside / digest)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    _place(files, root, digest)
+
+
+def _manifest(text: str, digest: str) -> dict[str, Any]:
     with _told(digest):
         manifest = dict(read_json(text))
         files = _FILES_OF.get(manifest["format"])

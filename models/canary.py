@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from features.catalog import column_kinds
 from features.errors import BundleError, PropensityError, shown
 from features.frames import FeatureFrame
 from models.bundle import read_bundle, read_golden
+from models.propensity import PropensityModel
 
 PATIENCE_SECONDS = 120
 
@@ -66,8 +68,14 @@ _UNFIT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 
 def check_golden(root: Path, digest: str) -> None:
     """Raise `BundleError` unless every golden row gets exactly its recorded raw score."""
-    model = read_bundle(root, digest)
-    rows, expected = read_golden(root, digest)
+    require_golden(read_bundle(root, digest), *read_golden(root, digest))
+
+
+def require_golden(
+    model: PropensityModel, rows: Sequence[Mapping[str, Any]], expected: Sequence[float]
+) -> None:
+    """Raise `BundleError` unless a model gives rows the raw scores that were recorded for them."""
+    digest = model.digest
     if not rows or len(rows) != len(expected):
         raise BundleError(f"bundle {digest[:12]} has no golden rows to be tried on")
     try:

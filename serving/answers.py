@@ -423,6 +423,8 @@ _MODEL: dict[str, Any] = {
     "loaded_at": "2026-04-15T02:12:30Z",
     "origin": "train",
     "parent": "77ab" + "0" * 60,
+    "source": "disk",
+    "checked_at": "2026-05-01T12:00:00Z",
     "calibration": "platt",
     "definition": _SCORE["definition"],
     "agreed_definition": _SCORE["definition"],
@@ -443,6 +445,10 @@ class ModelAnswer(BaseModel):
     loaded_at: datetime
     origin: str
     parent: str | None
+    source: Literal["disk", "database", "definition"] = Field(
+        description="Where its bytes were found; `definition`: the agreed scorecard, not learned."
+    )
+    checked_at: datetime = Field(description="When the database last said that it is the champion.")
     calibration: str
     definition: str
     agreed_definition: str = Field(description="The hash of the lead definition as it stands now.")
@@ -456,11 +462,26 @@ class HealthAnswer(BaseModel):
     """The service is alive."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"status": "ok", "model": _SCORE["model"]}]}
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "ok",
+                    "model": _SCORE["model"],
+                    "model_created_at": "2026-04-15T02:10:00Z",
+                    "model_source": "disk",
+                    "trouble": [],
+                }
+            ]
+        }
     )
 
     status: Literal["ok"]
     model: str | None = Field(None, description="The digest of the model that scores.")
+    model_created_at: datetime | None = Field(None, description="When that model was made.")
+    model_source: Literal["disk", "database", "definition"] | None = Field(
+        None, description="Where its bytes were found; `definition`: agreed, not learned."
+    )
+    trouble: Sequence[str] = Field((), description="Why it is not the one it should be.")
 
 
 def moment(instant: int | None) -> str | None:

@@ -29,7 +29,7 @@ from serving import errors, openapi
 from serving.addresses import LeadIds
 from serving.attempts import FailedSignIns, Hashing
 from serving.crowd import Crowd
-from serving.deps import Clock, Service, wall_clock
+from serving.deps import Clock, Service, wall_clock, worker_name
 from serving.error_pages import error_page
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
@@ -145,7 +145,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     require_current(workspace.store)
     # LightGBM answers until compiled code can.
     ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))
-    live = LiveModel(workspace, clock, settings.stale_model_days)
+    live = LiveModel(workspace, clock, settings.stale_model_days, settings.without_model)
     live.look()
     is_durable = settings.ledger_durability == "durable"
     ledger = LedgerWriter(workspace.store, settings.ledger_queue, is_durable)
@@ -154,7 +154,12 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         workspace=workspace,
         live=live,
         refresher=QueueRefresher(
-            workspace.store, live.scorer, clock, settings.queue_refresh_minutes
+            workspace.store,
+            live.scorer,
+            clock,
+            settings.queue_refresh_minutes,
+            holder=worker_name(),
+            lease_seconds=settings.lease_seconds,
         ),
         keys=KeyRing(workspace.store, settings.key_cache_seconds, clock),
         pace=Pace(settings),

@@ -56,6 +56,14 @@ def of_model(
     return found
 
 
+def of_trouble(trouble: str | None, created_at: int | None) -> list[Caveat]:
+    """That the model is not the promoted one, and how old it is; nothing where it is."""
+    if trouble is None:
+        return []
+    age = "" if created_at is None else f"; this score is of a model made {iso(created_at)[:10]}"
+    return [Caveat("not_the_champion", trouble + age)]
+
+
 def of_evidence(agreed: Definition, leads_like_this: float | None) -> list[Caveat]:
     """Whether too few leads were like this one for its probability to route it."""
     few = agreed.abstention

@@ -52,8 +52,11 @@ def db_upgrade(as_json: Json = False) -> None:
     """Create the tables, or bring them to this version; harmless when they are."""
     from features.store.migrate import revisions, upgrade
 
-    store = _workspace().store
+    workspace = _workspace()
+    store = workspace.store
     upgrade(store)
+    # Models of a release that kept them on one host's disk alone.
+    workspace.registry.share_all()
     _, newest = revisions(store)
     words = f"{escape(store.name)} is at revision {newest}"
     _tell({"database": store.name, "revision": newest}, words, as_json)
@@ -192,7 +195,9 @@ def score(
 def queue_refresh(as_json: Json = False) -> None:
     """Score every open lead now."""
     from features.store.history import count_leads
-    from serving.queueing import refresh_queue
+    from features.store.leases import holding
+    from serving.deps import worker_name
+    from serving.queueing import LEASE, refresh_queue
 
     workspace = _workspace()
     scorer = _scorer(workspace)
@@ -206,7 +211,10 @@ def queue_refresh(as_json: Json = False) -> None:
             done += n
             show(done)
 
-        scored = refresh_queue(workspace.store, scorer, _now(), progress=advance)
+        with holding(workspace.store, LEASE, worker_name()) as held:
+            scored = refresh_queue(
+                workspace.store, scorer, _now(), progress=advance, stop=lambda: held.is_lost
+            )
     content = {"scored": scored, "model": scorer.model.digest}
     _tell(content, f"{scored:,} open leads scored", as_json)
 

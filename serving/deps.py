@@ -6,6 +6,9 @@ may live in one process.
 
 from __future__ import annotations
 
+import os
+import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,6 +60,11 @@ class Service:
 def wall_clock() -> int:
     """The present instant; the only place of the service that looks at a clock."""
     return time.time_ns() // 1_000
+
+
+def worker_name() -> str:
+    """How this process is called among all that share a database; another one each time."""
+    return f"{socket.gethostname()[:60]}/{os.getpid()}/{secrets.token_hex(4)}"
 
 
 def service(request: Request) -> Service:

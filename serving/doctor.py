@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from features.errors import PropensityError
+from features.errors import BundleError, PropensityError
 from features.store.migrate import revisions
 from models.bundle import read_bundle
 from models.workspace import Workspace
@@ -145,7 +145,14 @@ def _champion(workspace: Workspace) -> Iterator[Finding]:
     if digest is None:
         yield Finding("champion", "warning", "there is none yet", "`propensity train` makes one.")
         return
-    model = read_bundle(workspace.bundles, digest)
+    try:
+        model = read_bundle(workspace.bundles, digest)
+    except BundleError as error:
+        if not workspace.registry.is_kept(digest):
+            raise
+        hint = "The service fetches it from the database by itself, and tries it first."
+        yield Finding("champion", "warning", f"not whole on this host: {error.message}", hint)
+        return
     columns = len(model.encoder.columns)
     said = f"{digest[:12]}, {columns} columns, calibration {model.calibrator.kind}"
     yield Finding("champion", "well", said)

@@ -29,12 +29,14 @@ class Scorer:
         agreed: the lead definition as it stands now; its routes are used.
         created_at: when the model was made; None: not known.
         stale_days: the age from which on the model counts as old.
+        trouble: why the model is not the one that was promoted; None: it is.
     """
 
     model: PropensityModel
     agreed: Definition
     created_at: int | None = None
     stale_days: float = 180.0
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

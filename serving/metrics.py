@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
 
 from features.clock import SECOND
 from serving.scoring import LeadScore, Result
@@ -65,6 +66,17 @@ class Metrics:
             ("model", "calibration"),
             registry=self.registry,
         )
+        self._source = Gauge(
+            "propensity_model_source",
+            "1 for where the model's bytes were found: disk, database or definition (agreed).",
+            ("source",),
+            registry=self.registry,
+        )
+        self._checked = Gauge(
+            "propensity_champion_checked_timestamp_seconds",
+            "When the database last said which model is the champion.",
+            registry=self.registry,
+        )
         self._created = Gauge(
             "propensity_model_created_timestamp_seconds",
             "When the model that scores was made.",
@@ -117,13 +129,17 @@ class Metrics:
         self._caught_up.set(found)
         self._reconciled.set((ran_at or 0) / SECOND)
 
-    def exposition(self, state: LiveState) -> bytes:
-        """Everything in Prometheus' text format."""
+    def exposition(self, state: LiveState, accept: str = "") -> tuple[bytes, str]:
+        """Everything, and its media type: OpenMetrics for whoever accepts it, else Prometheus' own."""
         self._model.clear()
+        self._source.clear()
+        self._checked.set((state.checked_at or 0) / SECOND)
         if state.champion is not None:
             model = state.champion.model
             self._model.labels(model.digest, model.calibrator.kind).set(1)
+            self._source.labels(state.champion.source).set(1)
             self._created.set(state.champion.created_at / SECOND)
         self._trouble.labels("model").set(state.model_trouble is not None)
         self._trouble.labels("definition").set(state.definition_trouble is not None)
-        return generate_latest(self.registry)
+        encoder, media_type = choose_encoder(accept)
+        return encoder(self.registry), media_type

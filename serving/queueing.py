@@ -2,7 +2,8 @@
 
 A rep sees the own leads only, whatever is asked for. Order and ties are the ledger's: raw score, then
 last touch (newest first), then the lead's id. A portion of the queue is scored outside any transaction
-and written in one, so that nobody waits for a refresh.
+and written in one, so that nobody waits for a refresh. Of all processes of one database, one refreshes
+at a time: the one that holds the lease.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.clock import SECOND
-from features.errors import NoModelError
+from features.errors import ConflictError, NoModelError
 from features.store.access import Caller
 from features.store.engine import Connection, Store
 from features.store.history import iter_open, newest_fact, profiles
+from features.store.leases import TERM_SECONDS, holding
 from features.store.ledger import (
     close_older,
     oldest_in_queue,
@@ -28,6 +30,9 @@ from serving.security import sees_owner
 
 PAGE = 50
 """Rows of a page."""
+
+LEASE = "queue refresh"
+"""The lease under which the queue is scored anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +159,8 @@ class QueueRefresher:
         scorer: gives what scores now; raises `NoModelError` while nothing does.
         clock: gives the present instant.
         minutes: oldest age of a score in the queue.
+        holder: how this process is called among all that share the database.
+        lease_seconds: how long the others wait for it when it dies in the middle.
     """
 
     def __init__(
@@ -162,16 +169,23 @@ class QueueRefresher:
         scorer: Callable[[], Scorer],
         clock: Callable[[], int],
         minutes: float,
+        holder: str = "this process",
+        lease_seconds: float = TERM_SECONDS,
     ) -> None:
         self._store = store
         self._scorer = scorer
         self._clock = clock
         self._interval = round(minutes * 60 * SECOND)
         self._settled: tuple[str, int] | None = None
+        self._holder = holder
+        self._lease_seconds = lease_seconds
         self.stopping = False
 
     def look(self) -> int | None:
-        """Score the queue anew when it is due; the number of leads scored, None when it was not."""
+        """Score the queue anew when it is due; the number of leads scored.
+
+        None when it was not due, or another process is at it: then this one looks again next time.
+        """
         try:
             scorer = self._scorer()
         except NoModelError:
@@ -181,8 +195,25 @@ class QueueRefresher:
             return None
         done = None
         if self._is_due(scorer, stamp, now):
-            done = refresh_queue(self._store, scorer, now, stop=lambda: self.stopping)
+            try:
+                done = self._refresh(scorer, now)
+            except ConflictError:
+                return None
         self._settled = (stamp, now)
+        return done
+
+    def _refresh(self, scorer: Scorer, now: int) -> int:
+        """Refresh under the lease.
+
+        Raises:
+            ConflictError: another process holds it, or took it because this one seemed dead.
+        """
+        with holding(self._store, LEASE, self._holder, seconds=self._lease_seconds) as held:
+            done = refresh_queue(
+                self._store, scorer, now, stop=lambda: self.stopping or held.is_lost
+            )
+        if held.is_lost:
+            raise ConflictError("the lease of the queue was lost in the middle")
         return done
 
     def _is_due(self, scorer: Scorer, stamp: str, now: int) -> bool:

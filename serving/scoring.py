@@ -321,7 +321,10 @@ def _not_known_yet(ask: Ask) -> InputError:
 
 def _doubts(scorer: Scorer, now: int) -> list[Caveat]:
     """What is true of the model, and so is said with each of its scores."""
-    return caveats.of_model(scorer.model, scorer.agreed, scorer.created_at, now, scorer.stale_days)
+    return [
+        *caveats.of_trouble(scorer.trouble, scorer.created_at),
+        *caveats.of_model(scorer.model, scorer.agreed, scorer.created_at, now, scorer.stale_days),
+    ]
 
 
 def _has_attributes(row: Row) -> bool:

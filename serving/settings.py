@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     champion_poll_seconds: float = Field(
         default=1.0, gt=0, description="How often to look whether another model was promoted."
     )
+    without_model: Literal["refuse", "agreed"] = Field(
+        default="refuse",
+        description="What answers while no model can: nothing (503), or the agreed scorecard.",
+    )
     queue_refresh_minutes: float = Field(
         default=720.0,
         gt=0,
@@ -82,6 +86,9 @@ class Settings(BaseSettings):
     )
     stale_model_days: float = Field(
         default=180.0, gt=0, description="Age of a model above which every score carries a warning."
+    )
+    lease_seconds: float = Field(
+        default=60.0, ge=3, description="How long work waits for a process that died doing it."
     )
     key_cache_seconds: float = Field(
         default=1.0, ge=0, le=1, description="How long a revoked key may still be accepted."

@@ -21,7 +21,12 @@ from features.gather import FactsBuilder
 from features.pipeline import build_catalog, compute_features
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.promotions import Decision, DecisionRecord, record_decision
+from features.store.promotions import (
+    Decision,
+    DecisionRecord,
+    bundle_files,
+    record_decision,
+)
 from models.blend import Blend, Spread
 from models.bundle import write_bundle
 from models.calibrators import Platt
@@ -184,6 +189,12 @@ def put_bundle(workspace: Workspace, seed: int = 1, created_at: int = MADE_AT) -
     )
     workspace.registry.add(digest, {})
     return digest
+
+
+def forget_bytes(workspace: Workspace) -> None:
+    """Let the disk hold the only copy of every bundle, as before the database kept them."""
+    with workspace.store.write() as connection:
+        connection.execute(bundle_files.delete())
 
 
 def promote(workspace: Workspace, digest: str, kind: Decision = "promote") -> None:

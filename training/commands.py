@@ -327,10 +327,15 @@ def roll_back(
     reason: Annotated[
         str, typer.Option(help="Why; it is recorded.")
     ] = "asked for on the command line",
+    bad: Annotated[
+        str | None,
+        typer.Option("--from", help="The model to be rid of: safe to repeat, it goes only once."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the previous champion score again."""
+    """Make the previous champion score again, on every server within a second."""
     from training.promote import roll_back as run
 
-    digest = run(_workspace(), now=now(), by=getpass.getuser(), reason=reason, on_warning=_warn)
-    _tell({"champion": digest}, f"The champion is {digest[:12]} again.", as_json)
+    by = getpass.getuser()
+    digest = run(_workspace(), now=now(), by=by, reason=reason, on_warning=_warn, bad=bad)
+    _tell({"champion": digest}, f"The champion is {digest[:12]}.", as_json)

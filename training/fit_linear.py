@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from features.bant import AGREED
 from features.catalog import FeatureSpec
+from models.agreed import AGREED_SLOPE
 from models.encoder import Encoder
 from models.linear import Linear
 from training.design import Design
@@ -32,9 +33,6 @@ from training.fit import Rows
 from training.newton import Problem, minimise
 
 Floats = NDArray[np.float64]
-
-AGREED_SLOPE = 2.0
-"""Log-odds between a lead of average answers and one of the best, before outcomes have a say."""
 
 RATE_SPREAD = 0.5
 """Standard deviation, in log-odds, of the true rate around the expected one; 20 % may be 13 to 29 %."""

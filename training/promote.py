@@ -117,22 +117,40 @@ def carry_out(
 
 
 def roll_back(
-    workspace: Workspace, *, now: int, by: str, reason: str, on_warning: Callable[[str], None]
+    workspace: Workspace,
+    *,
+    now: int,
+    by: str,
+    reason: str,
+    on_warning: Callable[[str], None],
+    bad: str | None = None,
 ) -> str:
-    """Make the previous champion score again; returns its digest.
+    """Make the previous champion score again; returns the digest of the champion there is then.
+
+    Args:
+        workspace: the installation.
+        now: the present instant.
+        by: who asks.
+        reason: why; it is recorded.
+        on_warning: told when MLflow could not be brought in line.
+        bad: the model to be rid of; when it is champion no more, nothing is done: safe to repeat.
 
     Raises:
-        NotFoundError: there is no earlier champion.
+        NotFoundError: there is no earlier champion, or no such model.
         BundleError: its bundle is missing or altered; the champion is untouched.
+        ConflictError: another model was promoted in the meantime; nothing was decided.
     """
     registry = workspace.registry
-    digest = registry.previous()
+    unwanted = None if bad is None else registry.find(bad)
+    if unwanted is not None and unwanted != (champion := registry.champion_digest()):
+        return champion or ""
+    present, digest = registry.step_back()
     registry.decide(
         DecisionRecord(
             decided_at=now,
             decision="roll_back",
             bundle=digest,
-            against=registry.champion_digest(),
+            against=present,
             decided_by=by,
             reason=reason,
             evidence={},

@@ -1,7 +1,8 @@
 """Where do analysts see what was trained? MLflow: runs, figures, pictures, cards, versions, aliases.
 
 MLflow is a catalogue. Training goes on when it cannot be reached, and says so; which model scores is
-decided in our own database and only mirrored here.
+decided in our own database and only mirrored here. Nothing here waits without end: not for a server that
+accepts and says nothing, nor for one that says a byte a second, which no timeout of a request ends.
 """
 
 from __future__ import annotations
@@ -15,17 +16,26 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 
 import logging
+import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
 from mlflow.tracking import MlflowClient
 
 MODEL_NAME = "propensity"
 EXPERIMENT = "propensity"
+
+KNOCK_SECONDS = 30.0
+"""How long a tracking server may take to answer at all."""
+
+LOG_SECONDS = 300.0
+"""How long logging a run may take: on a new SQLite store MLflow's own migrations take long."""
+
+T = TypeVar("T")
 
 
 class TrackingError(Exception):
@@ -75,8 +85,8 @@ def log_run(
     Raises:
         TrackingError: MLflow could not be reached or refused.
     """
-    with _quiet():
-        mlflow.set_tracking_uri(uri)
+
+    def log() -> str:
         _experiment(artifacts)
         with mlflow.start_run(run_name=f"{tags.get('origin', 'train')} {bundle.name[:12]}") as run:
             mlflow.log_params(dict(params))
@@ -89,8 +99,12 @@ def log_run(
                 data_path=str(bundle),
                 pip_requirements=["lightgbm", "numpy", "pandas", "propensity"],
             )
-            _register(logged.model_uri, run.info.run_id, bundle.name)
+            _register(logged, run.info.run_id, bundle.name)
             return str(run.info.run_id)
+
+    with _quiet():
+        _reach(uri)
+        return _within(LOG_SECONDS, log)
 
 
 def mirror_aliases(uri: str, champion: str, previous: str | None) -> None:
@@ -101,8 +115,8 @@ def mirror_aliases(uri: str, champion: str, previous: str | None) -> None:
     Raises:
         TrackingError: MLflow could not be reached or refused.
     """
-    with _quiet():
-        mlflow.set_tracking_uri(uri)
+
+    def mirror() -> None:
         client = MlflowClient()
         versions = client.search_model_versions(f"name = '{MODEL_NAME}'")
         by_digest = {v.tags.get("digest"): v.version for v in versions}
@@ -111,6 +125,10 @@ def mirror_aliases(uri: str, champion: str, previous: str | None) -> None:
                 client.set_registered_model_alias(MODEL_NAME, alias, by_digest[digest])
             elif versions:
                 client.delete_registered_model_alias(MODEL_NAME, alias)
+
+    with _quiet():
+        _reach(uri)
+        _within(LOG_SECONDS, mirror)
 
 
 def load_from_mlflow(uri: str, alias: str = "champion") -> Any:
@@ -124,13 +142,50 @@ def load_from_mlflow(uri: str, alias: str = "champion") -> Any:
         return mlflow.pyfunc.load_model(f"models:/{MODEL_NAME}@{alias}")
 
 
-def _register(model_uri: str, run_id: str, digest: str) -> None:
+def _reach(uri: str) -> None:
+    """Let MLflow work with this location; of a server, first hear whether it answers at all."""
+    mlflow.set_tracking_uri(uri)
+    if uri.startswith(("http:", "https:")):
+        _within(KNOCK_SECONDS, lambda: MlflowClient().search_experiments(max_results=1))
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """What a call gives, if it gives it in time; else it is left behind and ends with the process.
+
+    Raises:
+        TimeoutError: it did not.
+    """
+    given: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            given.append(call())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="mlflow", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not given:
+        raise TimeoutError(f"MLflow did not answer within {seconds:g} s")
+    return given[0]
+
+
+def _register(logged: Any, run_id: str, digest: str) -> None:
     """Make the logged model the newest version of `MODEL_NAME`, and the challenger."""
     client = MlflowClient()
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
         client.create_registered_model(MODEL_NAME)
+    # A server takes the model's address as a source only together with the model's id.
     version = client.create_model_version(
-        MODEL_NAME, model_uri, run_id=run_id, tags={"digest": digest}
+        MODEL_NAME,
+        logged.model_uri,
+        run_id=run_id,
+        tags={"digest": digest},
+        model_id=logged.model_id,
     )
     client.set_registered_model_alias(MODEL_NAME, "challenger", version.version)
 

@@ -1,11 +1,13 @@
 """How is the database reached? One `Store` per URL: reads, and writes that see no half-done work.
 
 SQLite runs in WAL mode with foreign keys on; a write opens with BEGIN IMMEDIATE, because a deferred
-transaction that turns into a writer fails at once instead of waiting its turn.
+transaction that turns into a writer fails at once instead of waiting its turn. Nothing waits without
+end: for a lock, a connection or a server that does not answer at most about ten seconds.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
+    DisconnectionError,
     InterfaceError,
     InternalError,
     OperationalError,
@@ -28,6 +31,16 @@ from features.errors import StoreError
 __all__ = ["Connection", "Store"]
 
 BUSY_TIMEOUT_MS = 10_000
+
+_POSTGRES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+    "options": f"-c lock_timeout={BUSY_TIMEOUT_MS}",
+}
+"""How long a server that is gone is believed in; what the URL says itself goes before."""
 
 
 class Store:
@@ -56,7 +69,14 @@ class Store:
         if self.is_sqlite:
             reader = _sqlite_engine(self.url, "BEGIN", "query_only = ON")
             return reader, _sqlite_engine(self.url, "BEGIN IMMEDIATE")
-        writer = create_engine(self.url, pool_pre_ping=True, hide_parameters=True)
+        given = {key: value for key, value in _POSTGRES.items() if key not in self.url.query}
+        writer = create_engine(
+            self.url,
+            pool_pre_ping=True,
+            pool_timeout=BUSY_TIMEOUT_MS / 1_000,
+            hide_parameters=True,
+            connect_args=given,
+        )
         # By default every statement would see a state of its own.
         level = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         return writer.execution_options(**level), writer
@@ -168,11 +188,52 @@ def _lower(text: str | None) -> str | None:
     return None if text is None else str(text).lower()
 
 
+def _file_of(url: URL) -> tuple[int, int] | None:
+    """Which file a path leads to now, whatever was opened there earlier; None: to none.
+
+    A `file:` URI is not looked behind: it is the same for ever.
+    """
+    if (url.database or "").startswith("file:"):
+        return 0, 0
+    try:
+        found = os.stat(url.database or "")  # noqa: PTH116 - asked of every connection
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _gone(url: URL) -> StoreError:
+    hint = (
+        "Put it back; a process that is started anew makes an empty one by `propensity db upgrade`."
+    )
+    return StoreError(f"the database {url.database} is gone", hint=hint)
+
+
 def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
 
+    is_known = _file_of(url) is not None
+
+    @event.listens_for(engine, "do_connect")
+    def _there(*_: Any) -> None:
+        # SQLite would make an empty file in place of one that is missing, for a backup to trip over.
+        nonlocal is_known
+        if is_known and _file_of(url) is None:
+            raise _gone(url)
+        is_known = True
+
+    @event.listens_for(engine, "checkout")
+    def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
+        # A file that was moved away goes on being written to: what is then acknowledged is lost.
+        present = _file_of(url)
+        if present is None:
+            raise _gone(url)
+        if record.info.setdefault("file", present) != present:
+            raise DisconnectionError
+
     @event.listens_for(engine, "connect")
-    def _settings(connection: sqlite3.Connection, _record: Any) -> None:
+    def _settings(connection: sqlite3.Connection, record: Any) -> None:
+        record.info["file"] = _file_of(url)
         # The driver's own transaction handling would turn BEGIN IMMEDIATE into a deferred one.
         connection.isolation_level = None
         # The built-in knows the letters A to Z only: `Öffentlich` would not be found as `öffentlich`.

@@ -77,6 +77,7 @@ deals = Table(
     Column("content", String(32), nullable=False),
     UniqueConstraint("source", "external_id", "recorded_at", "content", name="uq_deals_key"),
     Index("ix_deals_lead", "lead"),
+    Index("ix_deals_recorded", "recorded_at"),
 )
 
 

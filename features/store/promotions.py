@@ -1,7 +1,8 @@
 """Which model scores, since when, and why? Bundles we know by digest, and the decisions about them.
 
 This is where a promotion lives; MLflow's aliases only mirror it. Decisions are append-only: rolling
-back is another decision.
+back is another decision. The bytes of bundles are here too, each file once by its SHA-256, so that every
+host of this database can have every model (docs/decisions/0028).
 """
 
 from __future__ import annotations
@@ -11,7 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Column, Connection, ForeignKey, Index, String, Table, Text, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    select,
+)
 
 from features.store.ingest import insert_ignoring
 from features.store.tables import BigId, Instant, metadata
@@ -27,6 +38,13 @@ bundles = Table(
     Column("parent", String(64)),
     Column("definition", String(64), nullable=False),
     Column("summary", Text, nullable=False),
+)
+
+bundle_files = Table(
+    "bundle_files",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 decisions = Table(
@@ -83,6 +101,21 @@ def record_bundle(connection: Connection, bundle: BundleRecord) -> None:
         "summary": json.dumps(bundle.summary, allow_nan=False),
     }
     insert_ignoring(connection, bundles, [row])
+
+
+def keep_files(connection: Connection, contents: Mapping[str, bytes]) -> None:
+    """Keep the files of a bundle, by SHA-256 (hex); those that are there already stay as they are."""
+    query = select(bundle_files.c.sha256).where(bundle_files.c.sha256.in_(list(contents)))
+    there = {row.sha256 for row in connection.execute(query)}
+    rows = [{"sha256": s, "content": c} for s, c in contents.items() if s not in there]
+    insert_ignoring(connection, bundle_files, rows)
+
+
+def kept_file(connection: Connection, sha256: str) -> bytes | None:
+    """The file that was kept under this SHA-256; None when none was. Check it: disks err here too."""
+    query = select(bundle_files.c.content).where(bundle_files.c.sha256 == sha256)
+    row = connection.execute(query).first()
+    return None if row is None else bytes(row.content)
 
 
 def record_decision(connection: Connection, decision: DecisionRecord) -> None:

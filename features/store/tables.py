@@ -49,6 +49,7 @@ def _fact_table(name: str, *columns: Column[object]) -> Table:
         Column("content", String(32), nullable=False),
         UniqueConstraint("source", "external_id", name=f"uq_{name}_key"),
         Index(f"ix_{name}_lead", "lead", "occurred_at"),
+        Index(f"ix_{name}_recorded", "recorded_at"),
     )
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from features.errors import Problem, StoreError
 from features.store.reconciliation import found_so_far
-from serving.answers import HealthAnswer
+from serving.answers import HealthAnswer, moment
 from serving.deps import LiveModelDep, MetricsDep, ServiceDep, StoreDep
 from serving.errors import NotReadyError
 
@@ -33,7 +32,8 @@ def is_live() -> Response:
 @router.get("/health/ready", include_in_schema=False)
 def is_ready(parts: ServiceDep) -> Response:
     """The service can score: it has a model and reaches its database."""
-    champion = parts.live.state.champion
+    state = parts.live.state
+    champion = state.champion
     problems = []
     if champion is None:
         problems.append(Problem("model", "champion", "", "there is none to score with"))
@@ -43,7 +43,15 @@ def is_ready(parts: ServiceDep) -> Response:
         problems.append(Problem("store", "connection", "", "the database is not available"))
     if problems or champion is None:
         raise NotReadyError("the service is not ready", problems=problems)
-    return JSONResponse({"status": "ok", "model": champion.model.digest})
+    return JSONResponse(
+        {
+            "status": "ok",
+            "model": champion.model.digest,
+            "model_created_at": moment(champion.created_at),
+            "model_source": champion.source,
+            "trouble": [t for t in (state.model_trouble, state.definition_trouble) if t],
+        }
+    )
 
 
 @router.get(
@@ -52,8 +60,11 @@ def is_ready(parts: ServiceDep) -> Response:
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-def get_metrics(metrics: MetricsDep, live: LiveModelDep, store: StoreDep) -> Response:
+def get_metrics(
+    request: Request, metrics: MetricsDep, live: LiveModelDep, store: StoreDep
+) -> Response:
     """Figures for Prometheus, also while the database is not there."""
     with suppress(StoreError), store.read() as connection:
         metrics.note_reconciliations(*found_so_far(connection))
-    return Response(metrics.exposition(live.state), media_type=CONTENT_TYPE_LATEST)
+    told, media_type = metrics.exposition(live.state, request.headers.get("accept", ""))
+    return Response(told, headers={"Content-Type": media_type})

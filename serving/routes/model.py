@@ -6,9 +6,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from features.errors import NoModelError
-from models.bundle import read_card
 from serving.answers import ModelAnswer, moment
-from serving.deps import LiveModelDep, ServiceDep
+from serving.deps import LiveModelDep
 from serving.limits import JsonRoute
 from serving.state import Champion, LiveModel
 
@@ -27,6 +26,8 @@ def get_model(live: LiveModelDep) -> Response:
             "loaded_at": moment(champion.loaded_at),
             "origin": champion.origin,
             "parent": champion.parent,
+            "source": champion.source,
+            "checked_at": moment(state.checked_at),
             "calibration": model.calibrator.kind,
             "definition": model.definition.hash,
             "agreed_definition": state.agreed.hash,
@@ -45,10 +46,9 @@ class Markdown(Response):
 
 
 @router.get("/model/card", operation_id="get_model_card", response_class=Markdown)
-def get_model_card(live: LiveModelDep, parts: ServiceDep) -> Response:
+def get_model_card(live: LiveModelDep) -> Response:
     """The model card: what it is for, what it learned on, how good it is, what it cannot do."""
-    card = read_card(parts.workspace.bundles, _champion(live).model.digest)
-    return Markdown(card)
+    return Markdown(_champion(live).card)
 
 
 def _champion(live: LiveModel) -> Champion:

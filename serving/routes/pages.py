@@ -20,7 +20,6 @@ from features.store.engine import Connection
 from features.store.history import Profile, newest_fact, profiles, timeline
 from features.store.ledger import newest_score, score_history
 from features.store.promotions import list_bundles, list_decisions
-from models.bundle import read_card
 from models.explain import explain
 from models.questions import OpenQuestion
 from serving import caveats, lead_view, markdown, model_view, queue_view, timeline_view, wording
@@ -184,7 +183,7 @@ def model(
     """Which model scores, how good is it, and who decided so?"""
     state = live.state
     champion = state.champion
-    card = read_card(parts.workspace.bundles, champion.model.digest) if champion else ""
+    card = champion.card if champion else ""
     return html(
         ModelPage(
             title="Model",

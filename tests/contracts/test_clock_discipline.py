@@ -10,7 +10,6 @@ from source_files import PACKAGES, parsed, python_files
 
 ASK_THE_TIME = {
     "training/commands.py",
-    "serving/record_commands.py",
     "serving/telling.py",
     "serving/deps.py",
     "propensity.py",

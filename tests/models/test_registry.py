@@ -9,11 +9,19 @@ from pathlib import Path
 
 import pytest
 from agreed import NOW
-from models_made import MADE_AT, made_model, promote, put_bundle, workspace_of
+from models_made import MADE_AT, forget_bytes, made_model, promote, put_bundle, workspace_of
+from sqlalchemy import func, select
 
 from features.errors import BundleError, ConflictError, NoModelError, NotFoundError
 from features.store.engine import Store
-from features.store.promotions import Decision, DecisionRecord, list_bundles, list_decisions
+from features.store.promotions import (
+    Decision,
+    DecisionRecord,
+    bundle_files,
+    list_bundles,
+    list_decisions,
+)
+from models.bundle import read_manifest
 from models.registry import Registry
 from models.workspace import Workspace
 
@@ -118,13 +126,14 @@ def test_a_promotion_is_tried_then_recorded(workspace: Workspace, registry: Regi
 
 
 @pytest.mark.parametrize("kind", ["promote", "roll_back"])
-def test_a_bundle_that_fails_its_trial_leaves_the_champion(
+def test_a_bundle_that_is_not_what_its_digest_says_leaves_the_champion(
     workspace: Workspace, registry: Registry, kind: Decision
 ) -> None:
     good, bad = put(workspace, 0), put(workspace, 1)
     promote(workspace, good)
     (workspace.bundles / bad / "booster.txt").write_text("tree\n")
-    with pytest.raises(BundleError, match="failed its trial"):
+    forget_bytes(workspace)
+    with pytest.raises(BundleError, match="was altered"):
         registry.decide(decision(kind, bad, good))
     assert registry.champion_digest() == good
     assert decided(registry) == [("promote", good)]
@@ -169,3 +178,90 @@ def test_rolling_back_and_forward_follows_the_line_of_champions(
         registry.previous()
     promote(workspace, third)
     assert (registry.champion_digest(), registry.previous()) == (third, first)
+
+
+def files_of(root: Path, digest: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (root / digest).iterdir()}
+
+
+def elsewhere(workspace: Workspace, tmp_path: Path) -> Registry:
+    """The same database, seen from a host that has none of the bundles."""
+    return Registry(workspace.store, tmp_path / "another host" / "bundles")
+
+
+def test_a_host_without_a_bundle_gets_it_from_the_database(
+    workspace: Workspace, registry: Registry, tmp_path: Path
+) -> None:
+    digest = put(workspace, 0)
+    there = elsewhere(workspace, tmp_path)
+    assert there.load(digest).digest == digest
+    assert files_of(there.root, digest) == files_of(registry.root, digest)
+    assert there.bring(digest) == "disk", "it is fetched once"
+    assert [path.name for path in there.root.iterdir()] == [digest], "nothing else is left"
+
+
+@pytest.mark.parametrize("fault", ["another", "none", "all gone"])
+def test_bytes_that_are_not_what_their_digest_says_are_never_placed(
+    workspace: Workspace, tmp_path: Path, fault: str
+) -> None:
+    digest = put(workspace, 0)
+    sha256 = read_manifest(workspace.bundles, digest)["files"]["booster.txt"]
+    with workspace.store.write() as connection:
+        if fault == "another":
+            altered = bundle_files.update().where(bundle_files.c.sha256 == sha256)
+            connection.execute(altered.values(content=b"tree\n"))
+        elif fault == "none":
+            connection.execute(bundle_files.delete().where(bundle_files.c.sha256 == sha256))
+        else:
+            connection.execute(bundle_files.delete())
+    there = elsewhere(workspace, tmp_path)
+    with pytest.raises(BundleError, match=r"booster\.txt|manifest\.json"):
+        there.load(digest)
+    assert not there.root.exists() or not list(there.root.iterdir())
+
+
+def test_what_fails_its_trial_is_not_placed_where_it_could_be_taken_for_good(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crashes(root: Path, digest: str) -> None:
+        raise BundleError(f"bundle {digest[:12]} failed its trial: it crashed (signal 6)")
+
+    digest = put(workspace, 0)
+    there = elsewhere(workspace, tmp_path)
+    monkeypatch.setattr("models.registry.try_bundle", crashes)
+    for _ in range(2):
+        with pytest.raises(BundleError, match="signal 6"):
+            there.load(digest)
+    assert list(there.root.iterdir()) == []
+
+
+def test_two_bundles_share_the_files_that_are_alike(workspace: Workspace) -> None:
+    put(workspace, 0)
+    with workspace.store.read() as connection:
+        before = connection.execute(select(func.count()).select_from(bundle_files)).scalar_one()
+    put(workspace, 1)
+    with workspace.store.read() as connection:
+        after = connection.execute(select(func.count()).select_from(bundle_files)).scalar_one()
+    assert after == before + 1, "another manifest, and nothing else"
+
+
+def test_a_decision_brings_the_bytes_of_an_older_release_into_the_database(
+    workspace: Workspace, registry: Registry, tmp_path: Path
+) -> None:
+    digest = put(workspace, 0)
+    forget_bytes(workspace)
+    registry.decide(decision("promote", digest, None))
+    assert elsewhere(workspace, tmp_path).champion().digest == digest
+
+
+def test_an_upgrade_shares_what_is_whole_on_this_host_and_goes_past_what_is_not(
+    workspace: Workspace, registry: Registry, tmp_path: Path
+) -> None:
+    good, bad, gone = (put(workspace, i) for i in range(3))
+    forget_bytes(workspace)
+    (workspace.bundles / bad / "card.md").write_text("another card")
+    shutil.rmtree(workspace.bundles / gone)
+    assert registry.share_all() == 1
+    assert registry.share_all() == 0
+    assert [registry.is_kept(digest) for digest in (good, bad, gone)] == [True, False, False]
+    assert elsewhere(workspace, tmp_path).load(good).digest == good

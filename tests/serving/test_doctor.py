@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from models_made import promote, put_bundle
+from models_made import forget_bytes, promote, put_bundle
 
 from features.store.engine import Store
 from models.workspace import Workspace
@@ -65,6 +65,9 @@ def test_a_damaged_champion_is_broken(workspace: Workspace) -> None:
     digest = workspace.registry.champion_digest()
     path = workspace.bundles / str(digest) / "booster.txt"
     path.write_bytes(path.read_bytes()[:-1])
+    found = by_part(workspace)["champion"]
+    assert found.state == "warning", "the database can give it back"
+    forget_bytes(workspace)
     found = by_part(workspace)["champion"]
     assert found.state == "broken"
     assert "booster.txt" in found.said

@@ -6,7 +6,9 @@ import re
 
 from agreed import NOW
 from models_made import MADE_AT
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from served import Served
+from source_files import ROOT
 
 from features.clock import DAY, SECOND, iso
 
@@ -35,6 +37,21 @@ def test_scores_refusals_and_warnings_are_counted(served_lite: Served) -> None:
     assert found['propensity_score_refusals_total{reason="not-found"}'] == 2
     assert found['propensity_score_refusals_total{reason="input"}'] == 1
     assert found['propensity_score_warnings_total{code="closed_lead"}'] == 1
+
+
+def test_who_accepts_openmetrics_gets_it_and_every_name_is_documented(served_lite: Served) -> None:
+    served_lite.post("/v1/scores", json={"lead": "L-0001"})
+    accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    answer = served_lite.get("/metrics", headers=accept)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    families = list(text_string_to_metric_families(answer.text))
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    for family in families:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert f"`{name}`" in page
+        assert family.documentation
+    plain = served_lite.get("/metrics").headers["content-type"]
+    assert plain.startswith("text/plain")
 
 
 def test_facts_are_counted_by_what_became_of_them(served_lite: Served) -> None:
@@ -85,7 +102,7 @@ def test_no_label_names_a_lead_a_person_or_a_key(served_lite: Served) -> None:
     }
     assert labels == {
         "calibration", "channel", "code", "fate", "le", "method", "model", "of", "reason", "route",
-        "sort", "status",
+        "sort", "source", "status",
     }  # fmt: skip
 
 
@@ -93,5 +110,5 @@ def test_two_services_count_apart(served_lite: Served, serve: object) -> None:
     from serving.metrics import Metrics
 
     served_lite.get("/v1/model")
-    fresh = Metrics().exposition(served_lite.service.live.state).decode()
+    fresh = Metrics().exposition(served_lite.service.live.state)[0].decode()
     assert "/v1/model" not in fresh

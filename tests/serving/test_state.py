@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from agreed import NOW
-from models_made import lead_id, promote, put_bundle
+from models_made import forget_bytes, lead_id, made_model, promote, put_bundle
 from served import Served
 
 from features.errors import DefinitionError, NoModelError, StoreError
 from features.store.engine import Store
+from models.bundle import place_files, read_files, write_bundle
+from models.registry import Registry
 from models.workspace import Workspace
 from serving.scoring import LeadScore, Occasion, score_stored
-from serving.state import LiveModel, Repeating
+from serving.state import FETCH_AGAIN, LiveModel, Repeating
 
 
 @pytest.fixture
@@ -34,7 +40,8 @@ def live(workspace: Workspace) -> LiveModel:
 
 
 def damage(workspace: Workspace, digest: str, name: str = "booster.txt") -> bytes:
-    """Change one byte of a bundle's file; gives what it held."""
+    """Change one byte of the only copy of a bundle's file; gives what it held."""
+    forget_bytes(workspace)
     path = workspace.bundles / digest / name
     content = path.read_bytes()
     path.write_bytes(content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
@@ -101,6 +108,88 @@ def test_without_a_good_model_there_is_none(workspace: Workspace) -> None:
     with pytest.raises(NoModelError):
         live.scorer()
     assert live.state.model_trouble
+
+
+def test_a_damaged_copy_is_replaced_by_the_databases_and_said_to_come_from_there(
+    workspace: Workspace, live: LiveModel
+) -> None:
+    assert live.state.champion is not None
+    assert live.state.champion.source == "disk"
+    second = put_bundle(workspace, seed=2)
+    path = workspace.bundles / second / "booster.txt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    promote(workspace, second)
+    live.look()
+    assert live.scorer().model.digest == second
+    assert live.state.champion.source == "database"
+    assert live.state.model_trouble is None
+    assert path.read_bytes() == whole
+
+
+def test_a_process_that_cannot_load_the_champion_goes_back_to_the_one_before(
+    workspace: Workspace, live: LiveModel
+) -> None:
+    first, second = live.scorer().model.digest, put_bundle(workspace, seed=2)
+    damage(workspace, second)
+    promote(workspace, second)
+    fresh = LiveModel(workspace, lambda: NOW, 180.0)
+    fresh.look()
+    assert fresh.scorer().model.digest == first
+    assert second[:12] in (fresh.state.model_trouble or "")
+    (found,) = score_stored(workspace.store, fresh.scorer(), [lead_id(1)], Occasion(now=NOW))
+    assert isinstance(found, LeadScore)
+    (doubt,) = [c for c in found.caveats if c.code == "not_the_champion"]
+    assert "made 2026-04-01" in doubt.message, "it says how old the model is that scores instead"
+
+
+def test_a_model_that_scores_otherwise_here_than_where_it_was_made_is_not_used(
+    workspace: Workspace, live: LiveModel
+) -> None:
+    first, made = live.scorer().model.digest, made_model(2)
+    calm = replace(made.model, learner=replace(made.model.learner, shift=9.0))
+    root = workspace.bundles
+    rows = {"golden": made.frame.take(np.arange(4)), "card": "", "origin": "train"}
+    other = write_bundle(calm, root, created_at=NOW, **rows)
+    golden = json.loads((root / other / "golden.json").read_text())
+    golden["raw"][2] += 1e-6
+    wrong = rewritten(root, other, "golden.json", golden)
+    workspace.registry.add(wrong, {})
+    promote(workspace, wrong)
+    live.look()
+    assert live.scorer().model.digest == first
+    assert live.state.model_trouble
+
+
+def rewritten(root: Path, digest: str, name: str, content: Any) -> str:
+    """A copy of a bundle with another file, whose digests are all right; gives its digest."""
+    files = read_files(root, digest)
+    files[name] = json.dumps(content).encode()
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"][name] = hashlib.sha256(files[name]).hexdigest()
+    files["manifest.json"] = json.dumps(manifest).encode()
+    made = hashlib.sha256(files["manifest.json"]).hexdigest()
+    place_files(files, root, made)
+    return made
+
+
+def test_a_model_that_cannot_be_fetched_is_not_tried_every_second(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Registry, "_fetch", lambda self, digest: bool(asked.append(digest)))
+    now = [NOW]
+    live = LiveModel(workspace, lambda: now[0], 180.0)
+    live.look()
+    second = put_bundle(workspace, seed=2)
+    damage(workspace, second)
+    promote(workspace, second)
+    for _ in range(5):
+        live.look()
+    assert asked == [second]
+    now[0] += FETCH_AGAIN
+    live.look()
+    assert asked == [second, second]
 
 
 def test_an_edited_definition_is_used_and_a_broken_one_is_not(

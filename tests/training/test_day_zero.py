@@ -17,15 +17,16 @@ from small_datasets import dataset_of
 from features.bant import AGREED
 from features.clock import DAY
 from features.definition import parse_definition
-from features.errors import NotEnoughEvidenceError
+from features.errors import NoModelError, NotEnoughEvidenceError
 from features.facts import Queries
 from features.gather import FactsBuilder
 from features.pipeline import compute_features
+from models.agreed import AGREED_SLOPE, agreed_model
 from models.workspace import Workspace
 from serving.app import create_app
 from training.config import TrainConfig
 from training.day_zero import not_judged, nothing_known, plan, unknown_lead
-from training.fit_linear import AGREED_SLOPE
+from training.learn import learn_little
 from training.promote import promote
 from training.run import train
 
@@ -143,3 +144,19 @@ def test_of_nobody_nothing_is_known_but_the_columns_are_there() -> None:
     assert len(nobody) == 1
     assert set(nothing.frame.columns) == set(nobody.columns)
     assert np.asarray(nobody.columns[AGREED]).tolist() == [0.0]
+
+
+def test_what_serves_without_a_model_says_what_training_on_nothing_says(
+    workspace: Workspace,
+) -> None:
+    definition = workspace.definition()
+    learned = learn_little(nothing_known(definition, NOW), definition, TrainConfig()).model
+    facts = FactsBuilder.of_records(definition, company()).build()
+    frame = compute_features(facts, Queries.at(np.arange(LEADS), NOW), definition)
+    agreed_on = agreed_model(definition)
+    np.testing.assert_allclose(agreed_on.raw(frame), learned.raw(frame), atol=1e-9)
+    assert np.ptp(agreed_on.raw(frame)) > 1
+    assert agreed_model(definition).digest == agreed_on.digest
+    assert len(agreed_on.digest) == 64
+    with pytest.raises(NoModelError, match="nothing is agreed"):
+        agreed_model(agreed())

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from model_cases import simulated
+from models_made import forget_bytes
 from scipy.special import expit
 from trained_company import END, TrainedCompany, trained_company
 
@@ -215,6 +216,7 @@ def test_a_bundle_altered_after_training_is_not_promoted(
 ) -> None:
     path = workspace.bundles / company.digest / "booster.txt"
     path.write_bytes(path.read_bytes()[:-10])
+    forget_bytes(workspace)
     with pytest.raises(BundleError, match="was altered"):
         decide(workspace, "newest")
     assert workspace.registry.champion_digest() is None
