@@ -39,14 +39,23 @@ AGREED_SLOPE = 2.0
 RATE_SPREAD = 0.5
 """Standard deviation, in log-odds, of the true rate around the expected one; 20 % may be 13 to 29 %."""
 
-_VARIANCE, _WORTH = 0.02, 6.0
-"""A column's coefficients are expected to vary by this, and that counts like so many of them."""
+_SCALES = (0.02, 0.1, 0.4)
+"""A column's coefficients are expected to vary by one of these, the same for all columns."""
+
+_WORTH = 6.0
+"""What is expected of a column's variance counts like so many of its coefficients."""
+
+_CLEARLY = 2.0
+"""Nats of evidence by which a wider scale must be better."""
 
 _LEAST, _MOST = 1e-5, 2.0
 _ROUNDS = 12
 _SETTLED = 0.05
 _ROWS = 20_000
 """Rows that estimate the variances: more change them by less than they are uncertain."""
+
+_ROWS_FOR_SCALE = 1_000
+"""Rows that decide between scales: with more, the columns' own evidence outweighs the scale."""
 
 
 @dataclass(frozen=True)
@@ -74,19 +83,9 @@ def estimate_prior(
         rate: the expected share of won rows, if it is agreed on.
         seed: of the sample.
     """
-    rows = _sampled(rows, seed)
-    design = Design.of(rows, encoder, specs)
-    prior = Prior(rate, np.full(len(encoder.columns), _VARIANCE))
-    problem, at = _problem(rows, design, prior), _start(design, prior)
-    for _ in range(_ROUNDS):
-        at = minimise(problem, at, rounds=6)
-        variances = _most_likely(design, problem, at)
-        moved = np.abs(np.log(variances / prior.variances)).max(initial=0.0)
-        prior = Prior(rate, variances)
-        problem = _problem(rows, design, prior, problem.matrix)
-        if moved < _SETTLED:
-            break
-    return prior
+    few, many = (_sampled(rows, most, seed) for most in (_ROWS_FOR_SCALE, _ROWS))
+    scale = _likeliest_scale(few, Design.of(few, encoder, specs), rate)
+    return _estimated(many, Design.of(many, encoder, specs), rate, scale).prior
 
 
 def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior: Prior) -> Linear:
@@ -104,9 +103,52 @@ def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior
     return design.linear(at, problem.covariance(at), problem.weight, design.matrix(rows.matrix))
 
 
-def _sampled(rows: Rows, seed: int) -> Rows:
-    """At most about `_ROWS` rows, whole leads at once."""
-    share = _ROWS / max(len(rows.y), 1)
+@dataclass(frozen=True)
+class _Estimate:
+    """A prior, and the logarithm of how likely it and its scale make the rows, but for a constant."""
+
+    prior: Prior
+    evidence: float
+
+
+def _likeliest_scale(rows: Rows, design: Design, rate: float | None) -> float:
+    """The scale with the highest evidence; a wider one only where it is clearly better."""
+    evidence = np.array([_estimated(rows, design, rate, scale).evidence for scale in _SCALES])
+    return _SCALES[int(np.argmax(evidence - _CLEARLY * (np.arange(len(_SCALES)) > 0)))]
+
+
+def _estimated(rows: Rows, design: Design, rate: float | None, scale: float) -> _Estimate:
+    """The most likely variances where columns' coefficients are expected to vary by a scale."""
+    prior = Prior(rate, np.full(len(design.blocks), scale))
+    problem, at = _problem(rows, design, prior), _start(design, prior)
+    for _ in range(_ROUNDS):
+        at = minimise(problem, at, rounds=6)
+        variances = _most_likely(design, problem, at, scale)
+        moved = np.abs(np.log(variances / prior.variances)).max(initial=0.0)
+        prior = Prior(rate, variances)
+        problem = _problem(rows, design, prior, problem.matrix)
+        if moved < _SETTLED:
+            break
+    return _Estimate(prior, _evidence(problem, at, prior.variances, scale))
+
+
+def _evidence(problem: Problem, at: Floats, variances: Floats, scale: float) -> float:
+    """The log marginal likelihood in Laplace's approximation, with the variances' log density.
+
+    Coefficients at a bound stay there, and are not integrated over. The density is that of log
+    variances, under which every scale expects its own value as much.
+    """
+    free = (at > problem.lower) & (at < problem.upper)
+    curvature = problem.curvature(at)[np.ix_(free, free)]
+    rows = 0.5 * np.log(problem.precision[free]).sum() - 0.5 * np.linalg.slogdet(curvature)[1]
+    expected = scale / variances
+    columns = 0.5 * _WORTH * (np.log(expected) - expected).sum()
+    return float(rows + columns - problem.value(at))
+
+
+def _sampled(rows: Rows, most: int, seed: int) -> Rows:
+    """At most about so many rows, whole leads at once."""
+    share = most / max(len(rows.y), 1)
     if share >= 1:
         return rows
     drawn = np.random.default_rng(seed).random(int(rows.lead.max()) + 1) < share
@@ -157,7 +199,7 @@ def _start(design: Design, prior: Prior) -> Floats:
     return _prior_mean(design, prior.rate)
 
 
-def _most_likely(design: Design, problem: Problem, at: Floats) -> Floats:
+def _most_likely(design: Design, problem: Problem, at: Floats, scale: float) -> Floats:
     """One step of expectation maximisation for the variance of each column's coefficients."""
     spread = np.diag(problem.covariance(at))
     away = (at - problem.mean) ** 2 + spread
@@ -165,7 +207,7 @@ def _most_likely(design: Design, problem: Problem, at: Floats) -> Floats:
     found = []
     for _, here in design.places():
         known = seen[here]
-        total = away[here][known].sum() + 2 * _WORTH * 0.5 * _VARIANCE
-        found.append(total / (known.sum() + 2 * _WORTH * 0.5))
+        total = away[here][known].sum() + _WORTH * scale
+        found.append(total / (known.sum() + _WORTH))
     variances: Floats = np.clip(np.array(found), _LEAST, _MOST)
     return variances
