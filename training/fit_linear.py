@@ -9,7 +9,8 @@ Hill 2007, chapter 12).
 How much a column's coefficients vary is estimated from the rows themselves, for each column, by
 maximising the evidence in Laplace's approximation (MacKay 1992; Breslow and Clayton 1993) under an
 inverse gamma prior, so that columns that tell much keep their spread and others stay near the prior's.
-docs/decisions/0022 has figures.
+Few rows can hardly move a single column; together they still choose, by the same evidence, how wide
+that prior is. docs/decisions/0022 has figures.
 
 The agreed score is the prior mean: before any outcome the model is the scorecard, and it stays so
 until outcomes speak against it.
@@ -40,22 +41,20 @@ RATE_SPREAD = 0.5
 """Standard deviation, in log-odds, of the true rate around the expected one; 20 % may be 13 to 29 %."""
 
 _SCALES = (0.02, 0.1, 0.4)
-"""A column's coefficients are expected to vary by one of these, the same for all columns."""
+"""Columns' coefficients are expected to vary by one of these, the same for all columns."""
 
 _WORTH = 6.0
 """What is expected of a column's variance counts like so many of its coefficients."""
 
-_CLEARLY = 2.0
-"""Nats of evidence by which a wider scale must be better."""
+_FEW = 500
+"""Leads up to which the evidence chooses between scales. With more, columns have evidence of their
+own, and forward in time the narrowest is better: the evidence does not know that effects drift."""
 
 _LEAST, _MOST = 1e-5, 2.0
 _ROUNDS = 12
 _SETTLED = 0.05
 _ROWS = 20_000
 """Rows that estimate the variances: more change them by less than they are uncertain."""
-
-_ROWS_FOR_SCALE = 1_000
-"""Rows that decide between scales: with more, the columns' own evidence outweighs the scale."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,12 @@ def estimate_prior(
         rate: the expected share of won rows, if it is agreed on.
         seed: of the sample.
     """
-    few, many = (_sampled(rows, most, seed) for most in (_ROWS_FOR_SCALE, _ROWS))
-    scale = _likeliest_scale(few, Design.of(few, encoder, specs), rate)
-    return _estimated(many, Design.of(many, encoder, specs), rate, scale).prior
+    rows = _sampled(rows, seed)
+    design = Design.of(rows, encoder, specs)
+    scales = _SCALES if len(np.unique(rows.lead)) <= _FEW else _SCALES[:1]
+    estimates = [_estimated(rows, design, rate, scale) for scale in scales]
+    # Rounded, so that of scales that the rows cannot tell apart the narrowest is taken.
+    return max(estimates, key=lambda one: round(one.evidence, 3)).prior
 
 
 def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior: Prior) -> Linear:
@@ -105,16 +107,10 @@ def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior
 
 @dataclass(frozen=True)
 class _Estimate:
-    """A prior, and the logarithm of how likely it and its scale make the rows, but for a constant."""
+    """A prior, and the log evidence for it: how likely it makes the rows, but for a constant."""
 
     prior: Prior
     evidence: float
-
-
-def _likeliest_scale(rows: Rows, design: Design, rate: float | None) -> float:
-    """The scale with the highest evidence; a wider one only where it is clearly better."""
-    evidence = np.array([_estimated(rows, design, rate, scale).evidence for scale in _SCALES])
-    return _SCALES[int(np.argmax(evidence - _CLEARLY * (np.arange(len(_SCALES)) > 0)))]
 
 
 def _estimated(rows: Rows, design: Design, rate: float | None, scale: float) -> _Estimate:
@@ -133,22 +129,22 @@ def _estimated(rows: Rows, design: Design, rate: float | None, scale: float) -> 
 
 
 def _evidence(problem: Problem, at: Floats, variances: Floats, scale: float) -> float:
-    """The log marginal likelihood in Laplace's approximation, with the variances' log density.
+    """The log marginal likelihood in Laplace's approximation, and the log density of the variances.
 
-    Coefficients at a bound stay there, and are not integrated over. The density is that of log
-    variances, under which every scale expects its own value as much.
+    Coefficients at a bound are taken as fixed. The density is that of log variances, which is as
+    high at one scale as at another, so that columns that say nothing do not choose.
     """
     free = (at > problem.lower) & (at < problem.upper)
     curvature = problem.curvature(at)[np.ix_(free, free)]
-    rows = 0.5 * np.log(problem.precision[free]).sum() - 0.5 * np.linalg.slogdet(curvature)[1]
+    volume = np.log(problem.precision[free]).sum() - np.linalg.slogdet(curvature)[1]
     expected = scale / variances
-    columns = 0.5 * _WORTH * (np.log(expected) - expected).sum()
-    return float(rows + columns - problem.value(at))
+    density = _WORTH * (np.log(expected) - expected).sum()
+    return float(0.5 * (volume + density) - problem.value(at))
 
 
-def _sampled(rows: Rows, most: int, seed: int) -> Rows:
-    """At most about so many rows, whole leads at once."""
-    share = most / max(len(rows.y), 1)
+def _sampled(rows: Rows, seed: int) -> Rows:
+    """At most about `_ROWS` rows, whole leads at once."""
+    share = _ROWS / max(len(rows.y), 1)
     if share >= 1:
         return rows
     drawn = np.random.default_rng(seed).random(int(rows.lead.max()) + 1) < share
