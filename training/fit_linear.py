@@ -9,7 +9,8 @@ Hill 2007, chapter 12).
 How much a column's coefficients vary is estimated from the rows themselves, for each column, by
 maximising the evidence in Laplace's approximation (MacKay 1992; Breslow and Clayton 1993) under an
 inverse gamma prior, so that columns that tell much keep their spread and others stay near the prior's.
-docs/decisions/0022 has figures.
+Few rows can hardly move a single column; together they still choose, by the same evidence, how wide
+that prior is. docs/decisions/0022 has figures.
 
 The agreed score is the prior mean: before any outcome the model is the scorecard, and it stays so
 until outcomes speak against it.
@@ -37,8 +38,15 @@ Floats = NDArray[np.float64]
 RATE_SPREAD = 0.5
 """Standard deviation, in log-odds, of the true rate around the expected one; 20 % may be 13 to 29 %."""
 
-_VARIANCE, _WORTH = 0.02, 6.0
-"""A column's coefficients are expected to vary by this, and that counts like so many of them."""
+_SCALES = (0.02, 0.1, 0.4)
+"""Columns' coefficients are expected to vary by one of these, the same for all columns."""
+
+_WORTH = 6.0
+"""What is expected of a column's variance counts like so many of its coefficients."""
+
+_FEW = 500
+"""Leads up to which the evidence chooses between scales. With more, columns have evidence of their
+own, and forward in time the narrowest is better: the evidence does not know that effects drift."""
 
 _LEAST, _MOST = 1e-5, 2.0
 _ROUNDS = 12
@@ -74,17 +82,10 @@ def estimate_prior(
     """
     rows = _sampled(rows, seed)
     design = Design.of(rows, encoder, specs)
-    prior = Prior(rate, np.full(len(encoder.columns), _VARIANCE))
-    problem, at = _problem(rows, design, prior), _start(design, prior)
-    for _ in range(_ROUNDS):
-        at = minimise(problem, at, rounds=6)
-        variances = _most_likely(design, problem, at)
-        moved = np.abs(np.log(variances / prior.variances)).max(initial=0.0)
-        prior = Prior(rate, variances)
-        problem = _problem(rows, design, prior, problem.matrix)
-        if moved < _SETTLED:
-            break
-    return prior
+    scales = _SCALES if len(np.unique(rows.lead)) <= _FEW else _SCALES[:1]
+    estimates = [_estimated(rows, design, rate, scale) for scale in scales]
+    # Rounded, so that of scales that the rows cannot tell apart the narrowest is taken.
+    return max(estimates, key=lambda one: round(one.evidence, 3)).prior
 
 
 def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior: Prior) -> Linear:
@@ -100,6 +101,43 @@ def fit_linear(rows: Rows, encoder: Encoder, specs: Sequence[FeatureSpec], prior
     problem = _problem(rows, design, prior)
     at = minimise(problem, _start(design, prior))
     return design.linear(at, problem.covariance(at), problem.weight, design.matrix(rows.matrix))
+
+
+@dataclass(frozen=True)
+class _Estimate:
+    """A prior, and the log evidence for it: how likely it makes the rows, but for a constant."""
+
+    prior: Prior
+    evidence: float
+
+
+def _estimated(rows: Rows, design: Design, rate: float | None, scale: float) -> _Estimate:
+    """The most likely variances where columns' coefficients are expected to vary by a scale."""
+    prior = Prior(rate, np.full(len(design.blocks), scale))
+    problem, at = _problem(rows, design, prior), _start(design, prior)
+    for _ in range(_ROUNDS):
+        at = minimise(problem, at, rounds=6)
+        variances = _most_likely(design, problem, at, scale)
+        moved = np.abs(np.log(variances / prior.variances)).max(initial=0.0)
+        prior = Prior(rate, variances)
+        problem = _problem(rows, design, prior, problem.matrix)
+        if moved < _SETTLED:
+            break
+    return _Estimate(prior, _evidence(problem, at, prior.variances, scale))
+
+
+def _evidence(problem: Problem, at: Floats, variances: Floats, scale: float) -> float:
+    """The log marginal likelihood in Laplace's approximation, and the log density of the variances.
+
+    Coefficients at a bound are taken as fixed. The density is that of log variances, which is as
+    high at one scale as at another, so that columns that say nothing do not choose.
+    """
+    free = (at > problem.lower) & (at < problem.upper)
+    curvature = problem.curvature(at)[np.ix_(free, free)]
+    volume = np.log(problem.precision[free]).sum() - np.linalg.slogdet(curvature)[1]
+    expected = scale / variances
+    density = _WORTH * (np.log(expected) - expected).sum()
+    return float(0.5 * (volume + density) - problem.value(at))
 
 
 def _sampled(rows: Rows, seed: int) -> Rows:
@@ -155,7 +193,7 @@ def _start(design: Design, prior: Prior) -> Floats:
     return _prior_mean(design, prior.rate)
 
 
-def _most_likely(design: Design, problem: Problem, at: Floats) -> Floats:
+def _most_likely(design: Design, problem: Problem, at: Floats, scale: float) -> Floats:
     """One step of expectation maximisation for the variance of each column's coefficients."""
     spread = np.diag(problem.covariance(at))
     away = (at - problem.mean) ** 2 + spread
@@ -163,7 +201,7 @@ def _most_likely(design: Design, problem: Problem, at: Floats) -> Floats:
     found = []
     for _, here in design.places():
         known = seen[here]
-        total = away[here][known].sum() + 2 * _WORTH * 0.5 * _VARIANCE
-        found.append(total / (known.sum() + 2 * _WORTH * 0.5))
+        total = away[here][known].sum() + _WORTH * scale
+        found.append(total / (known.sum() + _WORTH))
     variances: Floats = np.clip(np.array(found), _LEAST, _MOST)
     return variances

@@ -166,7 +166,7 @@ def plot_scores(probability: ArrayLike, y: ArrayLike, path: Path, bins: int = 40
             weights = np.full(own.size, 1.0 / own.size)
             label = f"{words} ({own.size:,})"
             axes.hist(own, edges.tolist(), weights=weights, color=colour, alpha=0.55, label=label)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     _tidy(axes, "Scores by outcome", "probability shown", "share of the outcome's leads")
     return _write(figure, path)
 
@@ -194,7 +194,7 @@ def plot_learning_curve(curve: LearningCurve, path: Path) -> Path:
         axes.set_xscale("log")
         axes.set_xticks(leads, [f"{n:,}" for n in leads])
         axes.minorticks_off()
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper right")
     _tidy(axes, "Would more deals help?", "leads learned from", "log loss, later rows")
     return _write(figure, path)
 

@@ -10,8 +10,9 @@ import pytest
 from agreed import agreed
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, logit
+from scipy.special import expit, logit, logsumexp
 
+import training.fit_linear as fit_linear_module
 from features.bant import AGREED
 from features.catalog import FeatureSpec
 from features.frames import Category, Column, FeatureFrame
@@ -20,6 +21,7 @@ from models.encoder import EncodedColumn, Encoder
 from training.design import Design
 from training.fit import Rows
 from training.fit_linear import AGREED_SLOPE, Prior, estimate_prior, fit_linear
+from training.newton import minimise
 
 ENCODER = Encoder(
     (
@@ -228,6 +230,79 @@ def test_noise_shrinks_to_near_nothing_and_what_tells_keeps_its_spread() -> None
     assert noise < strong / 15
     assert 0.85 < kept < 1.1
     assert said < 0.1
+
+
+def few_rows(slope: float, seed: int, n: int = 80) -> Rows:
+    """Ten columns, each as telling as the slope says."""
+    rng = np.random.default_rng(seed)
+    numbers = rng.normal(size=(n, 10))
+    return rows_of(numbers, rng.random(n) < expit(slope * numbers.sum(axis=1)))
+
+
+TEN = tuple(f"c{i}" for i in range(10))
+TEN_ENCODER, TEN_SPECS = Encoder(tuple(map(EncodedColumn, TEN))), tuple(map(spec, TEN))
+
+
+def typical_variance(rows: Rows) -> float:
+    return float(np.median(estimate_prior(rows, TEN_ENCODER, TEN_SPECS, None, seed=0).variances))
+
+
+def test_few_rows_widen_the_prior_where_all_columns_tell_and_leave_it_narrow_in_noise() -> None:
+    noise = [typical_variance(few_rows(0.0, seed)) for seed in range(20)]
+    telling = [typical_variance(few_rows(1.0, seed)) for seed in range(20)]
+    assert np.median(noise) < 0.03
+    assert np.median(telling) > 0.2
+    assert np.mean(np.array(noise) < 0.03) >= 0.8, "noise seldom looks like more"
+
+
+def test_a_wide_prior_says_more_truth_of_fresh_rows_where_columns_tell() -> None:
+    """Ten worlds of 80 rows: closer to the truth than under the narrow scale for all columns."""
+    better = 0
+    for seed in range(10):
+        rows, fresh = few_rows(1.0, seed), few_rows(1.0, 100 + seed, 2_000)
+        truth = expit(fresh.matrix.sum(axis=1))
+        chosen = estimate_prior(rows, TEN_ENCODER, TEN_SPECS, None, seed=0)
+        narrow = Prior(None, np.full(10, 0.02))
+        off = [
+            np.mean(
+                (expit(fit_linear(rows, TEN_ENCODER, TEN_SPECS, p).raw(fresh.matrix)) - truth) ** 2
+            )
+            for p in (chosen, narrow)
+        ]
+        better += off[0] < off[1]
+    assert better >= 9
+
+
+def test_without_rows_the_narrowest_prior_is_taken() -> None:
+    prior = estimate_prior(few_rows(0.0, 0, n=0), TEN_ENCODER, TEN_SPECS, 0.2, seed=0)
+    assert prior.variances == pytest.approx(np.full(10, 0.02))
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_the_evidence_is_the_integral_of_the_likelihood_over_the_prior(slope: float) -> None:
+    """One category of two levels, by a grid; the variances' density apart."""
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 2, 60)
+    y = (rng.random(60) < expit(slope * (2 * codes - 1))).astype(np.float64)
+    rows = rows_of(codes[:, None].astype(np.float64), y)
+    encoder = Encoder((EncodedColumn("team", ("a", "b")),))
+    design = Design.of(rows, encoder, (spec("team"),))
+    axis = np.linspace(-4, 4, 41)
+    level, a, b = (one.ravel() for one in np.meshgrid(axis, axis, axis, indexing="ij"))
+    grid = np.column_stack([level, a, b, np.zeros(len(a))])
+    apart = []
+    for variance in (0.02, 0.4):
+        prior = Prior(0.5, np.array([variance]))
+        problem = fit_linear_module._problem(rows, design, prior)
+        at = minimise(problem, np.zeros(4))
+        found = fit_linear_module._evidence(problem, at, prior.variances, variance)
+        raw = grid @ np.asarray(problem.matrix).T
+        log = raw @ y - np.logaddexp(0.0, raw).sum(axis=1) - 0.5 * grid**2 @ problem.precision
+        cell = np.log(axis[1] - axis[0]) - 0.5 * np.log(2 * np.pi)
+        exact = logsumexp(log) + 3 * cell + 0.5 * np.log(problem.precision[:3]).sum()
+        apart.append(found - exact)
+    assert apart[0] == pytest.approx(apart[1], abs=0.1), "a constant apart, the same at every scale"
+    assert apart[0] == pytest.approx(-3.0, abs=0.1), "the density's, half of what it is worth"
 
 
 def test_of_many_rows_a_seeded_sample_of_whole_leads_estimates() -> None:
