@@ -50,12 +50,6 @@ class FaultProxy:
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                self._loop.run_until_complete(task)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
         self._socket.close()
 
     def _run(self) -> None:
@@ -64,6 +58,13 @@ class FaultProxy:
             serving = asyncio.start_server(self._serve, sock=self._socket)
             self._server = self._loop.run_until_complete(serving)
         self._loop.run_forever()
+        # Ended where it ran: the thread that stops it may have a loop of its own.
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+            with suppress(asyncio.CancelledError, OSError):
+                self._loop.run_until_complete(task)
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1

@@ -86,8 +86,8 @@ def test_a_promotion_killed_at_a_step_is_done_or_not_and_never_half(
 
 
 IMPORT = [
-    ("features.store.files.load.ingest", "after", 1),
-    ("features.store.files.load.ingest", "before", 9),
+    ("features.store.files.load.record_facts", "after", 1),
+    ("features.store.files.load.record_facts", "before", 9),
     ("features.store.files.load.record_deals", "before", 25),
     ("features.store.files.load.record_deals", "after", 30),
 ]

@@ -54,7 +54,7 @@ def test_rare_levels_are_read_as_not_known_and_named_as_unseen() -> None:
     assert encoder.columns[0].levels == ("blue", "red")
     found = encoder.matrix(many)[:, 0]
     np.testing.assert_array_equal(found, [1, 1, 1, 0, 0, np.nan, np.nan])
-    assert encoder.unseen(many) == [[], [], [], [], [], ["colour"], []]
+    assert encoder.unseen(many, encoder.matrix(many)) == [[], [], [], [], [], ["colour"], []]
 
 
 def test_merged_labels_share_a_code_of_their_own_and_are_not_unseen() -> None:
@@ -64,7 +64,7 @@ def test_merged_labels_share_a_code_of_their_own_and_are_not_unseen() -> None:
     )
     assert encoder.columns == (EncodedColumn("budget", ("unknown",), ("no", "yes")),)
     np.testing.assert_array_equal(encoder.matrix(answers)[:, 0], [1, 1, 0, np.nan, np.nan])
-    assert encoder.unseen(answers) == [[], [], [], [], ["budget"]]
+    assert encoder.unseen(answers, encoder.matrix(answers)) == [[], [], [], [], ["budget"]]
 
 
 @pytest.mark.parametrize(

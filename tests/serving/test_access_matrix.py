@@ -68,6 +68,8 @@ GET /queue                            401   403 403 403 403 403 401 401   200 20
 GET /queue/rows                       401   403 403 403 403 403 401 401   200 200 200 200 401 401 401
 GET /leads/{lead:path}                401   403 403 403 403 403 401 401   200 200 404 200 401 401 401
 GET /model                            401   403 403 403 403 403 401 401   200 200 200 200 401 401 401
+POST /v1/webhooks/{source}            401   401 401 401 401 401 401 401   401 401 401 401 401 401 401
+DELETE /v1/leads/{lead}               401   403 403 403 403 200 401 401   403 403 403 200 401 401 401
 POST /sign-out                        401   403 403 403 403 403 401 401   303 303 303 303 401 401 401
 """
 """A column for each of the callers, in their order; whoever signs out does it last."""

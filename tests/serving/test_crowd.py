@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import own_loop
 import pytest
 
 from serving.crowd import Crowd
@@ -59,7 +60,7 @@ def test_more_requests_than_there_may_be_are_told_to_come_again() -> None:
         assert {status for status, *_ in await asyncio.gather(*staying, *more)} == {200}
         assert (await visits.ask("/v1/scores"))[0] == 200
 
-    asyncio.run(run())
+    own_loop.run(run())
 
 
 def test_a_request_that_fails_gives_its_place_back() -> None:
@@ -71,7 +72,7 @@ def test_a_request_that_fails_gives_its_place_back() -> None:
                 await visits.ask("/fails")
         assert (await visits.ask("/v1/scores"))[0] == 200
 
-    asyncio.run(run())
+    own_loop.run(run())
 
 
 def test_bodies_with_many_rows_wait_their_turn_and_not_for_ever(
@@ -98,4 +99,4 @@ def test_bodies_with_many_rows_wait_their_turn_and_not_for_ever(
         await visit(places, "after", 0.0)
         assert order[-2:] == ["long", "after"]
 
-    asyncio.run(run())
+    own_loop.run(run())

@@ -13,7 +13,6 @@ from sqlalchemy import select
 
 from features.clock import DAY, SECOND, iso
 from features.store.audit import links, verify
-from features.store.engine import Store
 from features.store.ledger import scores
 from features.store.schema import metadata
 from serving import scoring
@@ -142,16 +141,16 @@ def test_a_score_under_way_is_neither_given_nor_kept_when_its_person_wants_none(
     served: Served, monkeypatch: pytest.MonkeyPatch, erases: bool
 ) -> None:
     """Between reading the facts and writing the ledger the person objects, or is erased."""
-    lead, kept = lead_id(0), scoring._kept
+    lead, submit = lead_id(0), scoring.submit
 
-    def meanwhile(store: Store, *rest: Any) -> Any:
+    def meanwhile(*given: Any) -> Any:
         if erases:
             served.call("DELETE", f"/v1/leads/{lead}")
         else:
             object_to(served, lead)
-        return kept(store, *rest)
+        return submit(*given)
 
-    monkeypatch.setattr(scoring, "_kept", meanwhile)
+    monkeypatch.setattr(scoring, "submit", meanwhile)
     assert served.get(f"/v1/leads/{lead}/score").status_code == 409
     with served.store.read() as connection:
         query = select(scores).where(scores.c.lead_id == lead)

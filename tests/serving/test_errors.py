@@ -67,7 +67,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing(
     def broken(*_: object) -> None:
         raise ZeroDivisionError(SECRET)
 
-    monkeypatch.setattr(PropensityModel, "score", broken)
+    monkeypatch.setattr(PropensityModel, "told", broken)
     answer = served_lite.post("/v1/scores", json={"lead": "L-0001"})
     assert answer.status_code == 500
     assert set(answer.json()) == SHAPE

@@ -20,8 +20,8 @@ import pytest
 from agreed import NOW
 from models_made import fill, lead_id, promote, put_bundle, workspace_of
 
-from features.store.access import create_key
 from features.store.engine import Store
+from features.store.keys import create_key
 from features.store.ledger import read_score
 
 CLIENTS = 8

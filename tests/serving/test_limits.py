@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import own_loop
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,7 +159,7 @@ def test_a_sender_that_leaves_is_nobodys_error() -> None:
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "path": "/v1/scores", "headers": [], "method": "POST"}
-    asyncio.run(Envelope(app, metrics)(scope, receive, send))
+    own_loop.run(Envelope(app, metrics)(scope, receive, send))
     assert sent == []
     labels = {"method": "POST", "route": "none", "status": "499"}
     assert metrics.registry.get_sample_value("propensity_requests_total", labels) == 1
@@ -184,7 +185,7 @@ def test_a_sender_that_falls_silent_is_told_so() -> None:
         sent.append(message)
 
     scope = {"type": "http", "path": "/v1/scores", "headers": [], "method": "POST"}
-    asyncio.run(BodyLimit(app, settings)(scope, receive, send))
+    own_loop.run(BodyLimit(app, settings)(scope, receive, send))
     assert sent[1]["status"] == 408
     assert json.loads(sent[2]["body"])["type"] == "urn:propensity:problem:too-slow"
 
@@ -204,7 +205,7 @@ def test_an_answer_that_has_begun_is_not_answered_again() -> None:
         sent.append(message["type"])
 
     scope = {"type": "http", "path": "/v1/scores", "headers": [], "method": "POST"}
-    asyncio.run(BodyLimit(app, settings)(scope, receive, send))
+    own_loop.run(BodyLimit(app, settings)(scope, receive, send))
     assert sent == ["http.response.start"]
 
 

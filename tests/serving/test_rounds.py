@@ -7,6 +7,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import own_loop
 import pytest
 from models_made import company, lead_id, promote, put_bundle
 from served import Serve, Served
@@ -77,7 +78,7 @@ def test_a_round_of_two_models_answers_each_with_its_own(
         mine.stop()
         return list(found)
 
-    found = asyncio.run(both())
+    found = own_loop.run(both())
     digests = [first.model.digest, second.model.digest, first.model.digest]
     assert [one.model for one in found] == digests
     for scorer, one in zip((first, second), found, strict=False):
@@ -113,7 +114,7 @@ def test_an_error_that_nobody_foresaw_spoils_one_answer_alone(
         mine.stop()
         return list(found)
 
-    good, bad, also, missing = asyncio.run(three())
+    good, bad, also, missing = own_loop.run(three())
     assert (good.lead, also.lead) == ("L-0004", "L-0006")
     assert isinstance(bad, ZeroDivisionError)
     assert isinstance(missing, NotFoundError)
