@@ -132,7 +132,7 @@ def importance(model: PropensityModel, rows: Dataset) -> dict[str, float]:
     step = max(len(rows) // _TELLING_ROWS, 1)
     shares, _ = model.contributions(rows.frame.take(np.arange(0, len(rows), step)))
     means = np.abs(shares).mean(axis=0) if len(shares) else np.zeros(shares.shape[1])
-    # Compiled code and LightGBM differ in the last digits, and a bundle must not depend on who was asked.
+    # Compiled code and LightGBM differ in the last digits; a bundle must not depend on who was asked.
     means = np.round(means, 9)
     return dict(zip(model.encoder.names, means.tolist(), strict=True))
 
