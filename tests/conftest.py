@@ -16,9 +16,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from agreed import DEFINITION_TEXT, NOW, agreed
 from hypothesis import settings
 from sqlalchemy import URL, make_url
@@ -34,6 +36,19 @@ _GIVEN = "PROPENSITY_TEST_DATABASE_URL"
 settings.register_profile("fixed", derandomize=True, database=None, deadline=None, print_blob=True)
 settings.register_profile("search", deadline=None, max_examples=1_000, print_blob=True)
 settings.load_profile("fixed")
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test does to logging ends with it: a logger kept longer would write to a closed stream."""
+    before, configure = structlog.get_config(), structlog.configure
+
+    def uncached(**given: Any) -> None:
+        configure(**{**given, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", uncached)
+    yield
+    configure(**before)
 
 
 @pytest.fixture
