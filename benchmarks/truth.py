@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.clock import DAY, days, iso, to_instant
+from features.clock import DAY, iso, to_instant
 from features.definition import Definition
 from features.facts import Queries
 from features.frames import Category, FeatureFrame, concatenate
@@ -45,10 +45,11 @@ from models.workspace import Workspace
 from training.calibrate import fit_calibrator
 from training.config import TrainConfig
 from training.dataset import Dataset, build_dataset, newest_cutoff
+from training.forward import followed
 from training.learn import learn
-from training.memory import follow
 from training.run import plan
 from training.simulate import Truth, simulate
+from training.unseen import Unseen, wait_of
 
 Floats = NDArray[np.float64]
 
@@ -171,20 +172,11 @@ def _followed(
     later = build_dataset(
         store, definition, at, most_leads=config.most_leads, seed=config.seed
     ).matured()
-    first = int(known.as_of[judge].min())
-    fresh = later.take(np.flatnonzero(later.as_of >= first))
-    wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
-    leads = len(np.unique(fresh.lead))
-    followed = follow(
-        model.raw(fresh.frame),
-        fresh.y,
-        fresh.as_of,
-        fresh.as_of + wait,
-        now=at,
-        weights=np.full(len(fresh), leads / max(len(fresh), 1)),
-        start=model.calibrator,
-    )
-    return followed.calibrator.apply(model.raw(frame))
+    fresh = later.take(np.flatnonzero(later.as_of >= int(known.as_of[judge].min())))
+    rows = Unseen(fresh, np.ones(len(fresh)))
+    raw, wait = model.raw(fresh.frame), wait_of(model)
+    (found,) = followed(raw, rows, model.calibrator, wait, np.array([at]))
+    return found.calibrator.apply(model.raw(frame))
 
 
 def _figures(found: Sequence[dict[str, Any]], name: str, definition: Definition) -> dict[str, Any]:
