@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 
 # On shared cores OpenMP's spinning threads cost several times what they earn (docs/operations.md).
 export OMP_WAIT_POLICY ?= PASSIVE
+# Matrices are small here: a second thread of linear algebra mostly waits for the first.
+export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .PHONY: help setup demo test test-all lint types contracts bench docs lock clean

@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+# Matrices here are small: threads of linear algebra would mostly wait for one another. NumPy reads this
+# when it is imported, and nothing above has imported it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from features.errors import PropensityError
 from serving import commands as serving
 from serving import record_commands as records

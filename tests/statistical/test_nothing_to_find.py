@@ -53,6 +53,7 @@ def test_no_discrimination_is_found_among_outcomes_dealt_by_lot() -> None:
     assert np.mean(losses) < 0.02, "and having learned noise costs little"
 
 
+@pytest.mark.slow
 def test_a_column_that_says_something_is_found_by_the_same_rows() -> None:
     """The twenty verdicts above would be worth nothing from judges who never find anything."""
     dataset = by_lot(the_rows(), 0)
