@@ -13,7 +13,7 @@ infinitely late in the median.
 `simulated_company` says the true probabilities of simulated companies, each lead once at a time, and
 feeds what then happened. `common_shock` shows what the promise does not cover: truthful scores whose
 outcomes of a week move together, by a normal shock of this standard deviation in log-odds.
-Truthful cases take five times `--runs`. The last line is one JSON object.
+Truthful cases take five times `--runs`, companies a quarter. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def measure(runs: int, seed: int) -> dict[str, Any]:
         "cumulative_z_false_alarm_share": so_far,
         "simulated_company": truthful(company, max(runs // 4, 1), seed + 5),
         "common_shock": {
-            str(size): truthful(drawn(100, shock=size), runs, seed + 6) for size in (0.1, 0.2)
+            str(size): truthful(drawn(100, shock=size), many, seed + 6) for size in (0.1, 0.2)
         },
         "threshold": THRESHOLD,
         "weeks": TWO_YEARS,
