@@ -1,4 +1,4 @@
-"""What did the model learn from, and what does it read now? The rows that `training.loop.drift` compares.
+"""What did the model learn from, and what does it read now? The rows for `training.loop.drift`.
 
 The reference is made again from the facts: of a sample of leads one row each, at an instant of the
 agreed cadence within the time that the model learned from. Rows of now are the inputs in the ledger, as

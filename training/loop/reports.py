@@ -32,6 +32,7 @@ from training.loop.estimated import estimated, prior_shift
 from training.loop.logged import WEEK, Logged, read_logged
 from training.loop.monitor import LONGEST, RECENT, Ground, Monitoring, ground_of, judged
 from training.loop.periods import Outcomes, by_part, by_period
+from training.loop.sections import sections
 from training.metrics import cumulative_gain, reliability_bins
 from training.report import dimensions_of
 from training.unseen import as_trained, calibrated_through
@@ -81,6 +82,7 @@ def make_report(workspace: Workspace, *, now: int, seed: int = 0) -> Monitoring:
 def keep(workspace: Workspace, found: Monitoring) -> None:
     """Put a report into the database; the same instant and model again changes nothing."""
     body = found.to_json()
+    body["sections"] = sections(body)
     summary = {
         "verdict": {"action": found.verdict.action, "reason": found.verdict.reason},
         "alarm": body["alarm"],
