@@ -27,7 +27,7 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A section of a report: sentences, a table, and one picture that repeats it, in `picture`'s words."""
+    """A section of a report: sentences, a table, and a picture that repeats it; `picture`: its words."""
 
     key: str
     title: str
