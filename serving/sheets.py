@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from serving.charts import Chart, Reliability
 
+LONG = 24
+"""Tables with more rows than this are folded unless one of them is to be seen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -23,6 +26,11 @@ class Sheet:
     head: Sequence[Cell]
     rows: Sequence[Sequence[Cell]]
     off: Sequence[bool]
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it is folded: long, and nothing in it is to be seen at once."""
+        return len(self.rows) > LONG and not any(self.off)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
