@@ -9,12 +9,13 @@ from features.errors import NotFoundError
 from features.store.promotions import list_decisions
 from features.store.reports import MONITOR, newest_report, past_reports
 from serving import model_view, report_view, wording
-from serving.answers import ReportAnswer, moment
+from serving.answers import moment
 from serving.deps import CallerDep, Conn, NowDep
 from serving.limits import JsonRoute
 from serving.pages import ReportPage, Shell
 from serving.queue_view import moment as in_words
 from serving.rendering import html
+from serving.report_answers import ReportAnswer
 
 router = APIRouter(prefix="/v1", tags=["model"], route_class=JsonRoute)
 pages = APIRouter(include_in_schema=False)

@@ -19,7 +19,7 @@ from features.store.outcomes import newest_deal
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.intervals import Interval, plain
-from training.loop.alarms import Watch, watch
+from training.loop.alarms import THRESHOLD, Watch, watch
 from training.loop.judgement import (
     SURE,
     Action,
@@ -39,7 +39,17 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-__all__ = ["Action", "Alarm", "Ground", "Monitoring", "Verdict", "ground_of", "judged", "monitor"]
+__all__ = [
+    "Action",
+    "Alarm",
+    "Ground",
+    "Groundless",
+    "Monitoring",
+    "Verdict",
+    "ground_of",
+    "judged",
+    "monitor",
+]
 
 RECENT = 26 * WEEK
 """Order and market are asked of the matured scores of so long; fewer outcomes say too little."""
@@ -164,6 +174,14 @@ class Ground:
         return np.flatnonzero((self.rows.y >= 0) & (self.rows.as_of >= newest))
 
 
+@dataclass(frozen=True, slots=True)
+class Groundless:
+    """There is nothing to build a verdict on: why, in a sentence, and the champion, if there is one."""
+
+    why: str
+    champion: str = ""
+
+
 def monitor(
     workspace: Workspace,
     *,
@@ -183,17 +201,19 @@ def monitor(
     return judged(ground_of(workspace, now), now)
 
 
-def ground_of(workspace: Workspace, now: int) -> Ground | str:
-    """What a verdict can be built on at an instant; else, in a sentence, why there is nothing."""
+def ground_of(workspace: Workspace, now: int) -> Ground | Groundless:
+    """What a verdict can be built on at an instant; else why there is nothing."""
     with workspace.store.read() as connection:
         line, newest = line_of_champion(connection), newest_deal(connection)
     if line is None:
-        return "No model is promoted yet: `propensity train` makes one."
+        return Groundless("No model is promoted yet: `propensity train` makes one.")
     if newest is None:
-        return "No deal has been recorded yet: `propensity import` brings them in."
+        why = "No deal has been recorded yet: `propensity import` brings them in."
+        return Groundless(why, line.champion)
     model = workspace.registry.read(line.champion)
     if model.definition.horizon_days is None:
-        return "The promise has no horizon, so no week of scores ever matures as a whole."
+        why = "The promise has no horizon, so no week of scores ever matures as a whole."
+        return Groundless(why, line.champion)
     cutoff, wait = min(now, newest + 1), wait_of(model)
     rows = read_logged(
         workspace.store,
@@ -206,13 +226,11 @@ def ground_of(workspace: Workspace, now: int) -> Ground | str:
     return Ground(model, line, rows, now, cutoff, wait)
 
 
-def judged(ground: Ground | str, now: int) -> Monitoring:
-    """The verdict and the alarm that a ground gives."""
-    if isinstance(ground, str):
-        nothing = watch([], [], [])
-        return Monitoring(
-            now, None, Verdict("wait", ground), Alarm(False, None, 0.0, nothing.threshold, "")
-        )
+def judged(ground: Ground | Groundless, now: int) -> Monitoring:
+    """The verdict and the alarm that a ground gives; without one the verdict is to wait."""
+    if isinstance(ground, Groundless):
+        alarm = Alarm(False, None, 0.0, THRESHOLD, ground.champion)
+        return Monitoring(now, None, Verdict("wait", ground.why), alarm)
     rows, mine = ground.rows, np.flatnonzero(ground.own & (ground.rows.y >= 0))
     level = level_of(ground.said[mine], rows.y[mine], rows.lead[mine])
     order, market = _order(ground.model, rows.take(ground.recent)), _market(rows, ground.recent)

@@ -30,7 +30,7 @@ from training.loop.bands import bands_of, gains_of
 from training.loop.drifting import drift_of
 from training.loop.estimated import estimated, prior_shift
 from training.loop.logged import WEEK, Logged, read_logged
-from training.loop.monitor import LONGEST, RECENT, Ground, Monitoring, ground_of, judged
+from training.loop.monitor import LONGEST, RECENT, Ground, Groundless, Monitoring, ground_of, judged
 from training.loop.periods import Outcomes, by_part, by_period
 from training.loop.sections import sections
 from training.metrics import cumulative_gain, reliability_bins
@@ -67,7 +67,7 @@ def make_report(workspace: Workspace, *, now: int, seed: int = 0) -> Monitoring:
     """
     ground = ground_of(workspace, now)
     found = judged(ground, now)
-    if isinstance(ground, str):
+    if isinstance(ground, Groundless):
         return found
     with workspace.store.read() as connection:
         bundles = list_bundles(connection)

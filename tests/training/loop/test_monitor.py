@@ -15,7 +15,7 @@ from features.store.outcomes import Deal
 from features.store.promotions import champion
 from models.log_odds import logit, sigmoid
 from training.loop.logged import WEEK, one_at_a_time, read_logged
-from training.loop.monitor import ground_of, monitor
+from training.loop.monitor import Ground, ground_of, monitor
 
 
 @pytest.fixture(scope="module")
@@ -103,10 +103,10 @@ def test_deals_that_arrive_in_any_order_give_the_same_monitoring(
 def test_what_was_known_later_does_not_change_an_earlier_look(calm: Watched) -> None:
     """Each week's state is a prefix of the state of all later looks."""
     whole = ground_of(calm.workspace, calm.after(30))
-    assert not isinstance(whole, str)
+    assert isinstance(whole, Ground)
     for weeks in (5, 17):
         earlier = ground_of(calm.workspace, calm.after(weeks))
-        assert not isinstance(earlier, str)
+        assert isinstance(earlier, Ground)
         assert len(earlier.watch.weeks) == weeks
         assert earlier.watch.log_e.tolist() == whole.watch.log_e[:weeks].tolist()
 
@@ -115,7 +115,7 @@ def test_a_week_enters_only_once_all_of_it_has_matured(calm: Watched) -> None:
     ripe = (FIRST + 3) * WEEK + WAIT
     for now, weeks in ((ripe - 1, 2), (ripe, 3)):
         found = ground_of(calm.workspace, now)
-        assert not isinstance(found, str)
+        assert isinstance(found, Ground)
         assert len(found.watch.weeks) == weeks
 
 
