@@ -26,6 +26,7 @@ from serving import commands as serving
 from serving import record_commands as records
 from serving import upkeep_commands
 from training import commands as training
+from training.loop import commands as loop
 
 if TYPE_CHECKING:
     from features.store.engine import Connection
@@ -42,6 +43,7 @@ app.add_typer(serving.app)
 app.add_typer(records.app)
 app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
+app.add_typer(loop.app)
 
 
 @app.command()
