@@ -16,6 +16,7 @@ from features.store import (
     outcomes,
     promotions,
     reconciliation,
+    turns,
     webhooks,
 )
 from features.store.tables import metadata
@@ -32,5 +33,6 @@ __all__ = [
     "outcomes",
     "promotions",
     "reconciliation",
+    "turns",
     "webhooks",
 ]

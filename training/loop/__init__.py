@@ -1,0 +1,1 @@
+"""The closed loop: what the outcomes say of the scores as shown, and what is done about it."""
