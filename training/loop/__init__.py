@@ -1,1 +1,1 @@
-"""The closed loop: what the outcomes say of the scores as shown, and what is done about it."""
+"""The closed loop: what came of the scores that were shown, and what to do about it."""
