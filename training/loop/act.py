@@ -18,8 +18,8 @@ from features.store.promotions import list_bundles, list_decisions
 from models.workspace import Workspace
 from training.config import TrainConfig
 from training.loop.policy import Policy
-from training.loop.retrain import Decided, newest_trained, reconsider, report, retrain
-from training.loop.roll_back import roll_back_if_worse
+from training.loop.retrain import Decided, newest_trained, reconsider, retrain
+from training.loop.roll_back import report, roll_back_if_worse
 from training.recalibrate import recalibrate
 
 Warn = Callable[[str], None]
