@@ -33,7 +33,10 @@ class Pairs:
 
 
 def undecided(connection: Connection, most: int = MOST) -> list[str]:
-    """The newest trained challengers of which the last word was *undecided* against this champion."""
+    """The newest trained challengers of which the last word was *undecided* against this champion.
+
+    Before the first promotion: those that were not found better than none.
+    """
     present = champion(connection)
     last = {d.bundle: d for d in list_decisions(connection) if d.decision != "roll_back"}
     named = [
@@ -44,7 +47,7 @@ def undecided(connection: Connection, most: int = MOST) -> list[str]:
         and last[bundle.digest].decision == "undecided"
         and last[bundle.digest].against == present
     ]
-    return named[:most] if present is not None else []
+    return named[:most]
 
 
 def pairs(connection: Connection, challenger: str, before: int) -> Pairs:

@@ -127,7 +127,7 @@ class Loop:
             NotEnoughEvidenceError: there is no model yet, and too few outcomes to make one.
         """
         if self.workspace.registry.champion_digest() is None:
-            return self._retrained(now, "there is no model yet", None)
+            return self._first(now)
         seen = self.watch(now)
         advised = seen.verdict.action
         if seen.alarm.is_raised and (gone := self._rolled_back(now, seen)) is not None:
@@ -142,6 +142,14 @@ class Loop:
         if advised == "recalibrate" or self._has_fresh_outcomes(now):
             return self._recalibrated(now, seen)
         return shadow or self._nothing(seen.verdict.reason, advised)
+
+    def _first(self, now: int) -> Look:
+        """Make a first model, or ask again whether the one there is has become better than none."""
+        newest = newest_trained(self.workspace)
+        if newest is None or now - newest.created_at >= days(self.policy.retrain_days):
+            return self._retrained(now, "there is no model yet", None)
+        again = self._reconsidered(now, None)
+        return again or self._said("nothing", "no model is better than none yet", None, None, {})
 
     def _rolled_back(self, now: int, seen: Seen) -> Look | None:
         found = roll_back_if_worse(
@@ -164,7 +172,7 @@ class Loop:
             {"gone": found.gone},
         )
 
-    def _reconsidered(self, now: int, advised: str) -> Look | None:
+    def _reconsidered(self, now: int, advised: str | None) -> Look | None:
         found = reconsider(
             self.workspace,
             now=now,
@@ -173,7 +181,9 @@ class Loop:
             growth=self.policy.look_again,
             warn=self.warn,
         )
-        return self._after("promote", found[-1], "more evidence on a shadow", now, advised) if found else None
+        if not found:
+            return None
+        return self._after("promote", found[-1], "more evidence on a challenger", now, advised)
 
     def _retrained(self, now: int, why: str, advised: str | None) -> Look:
         done = retrain(
@@ -241,7 +251,8 @@ class Loop:
         newest = newest_trained(self.workspace)
         if newest is None or now - newest.created_at < days(self.policy.retrain_days):
             return False
-        return advised == "retrain" or self._growth(newest.created_at, now) >= self.policy.more_outcomes
+        grown = self._growth(newest.created_at, now)
+        return advised == "retrain" or grown >= self.policy.more_outcomes
 
     def _why_retrain(self, now: int, seen: Seen) -> str:
         if seen.verdict.action == "retrain":

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from features.clock import DAY, iso
 from features.definition import Definition
 from features.errors import NotEnoughEvidenceError
-from features.frames import FeatureFrame, concatenate
+from features.frames import concatenate
 from features.pipeline import compute_features
 from features.store.engine import Store
 from features.store.history import iter_open
@@ -34,6 +34,8 @@ from training.dataset import build_dataset, known_outcomes, newest_cutoff
 from training.day_zero import plan
 from training.learn import learn, learn_little
 from training.loop.act import Look, Loop
+from training.promote import promote
+from training.run import train
 
 Floats = NDArray[np.float64]
 
@@ -93,8 +95,8 @@ class Rehearsal:
 class _Rivals:
     """The two who are played beside: models, and how often they changed."""
 
-    frozen: PropensityModel | None = None
-    retrained: PropensityModel | None = None
+    frozen: PropensityModel
+    retrained: PropensityModel
     changes: dict[str, int] = field(default_factory=lambda: {"frozen": 0, "retrain_15d": 0})
 
 
@@ -116,12 +118,14 @@ def rehearse(
         plan_of: when.
         told: how it goes, in words.
     """
-    definition, rivals = scratch.definition(), _Rivals()
+    definition, known = scratch.definition(), plan_of.first
+    copy_recorded(history, scratch.store, definition, since=0, until=known)
+    first = _first_model(scratch, plan_of, loop.by)
+    rivals = _Rivals(first, first)
     weeks: list[Week] = []
-    known = 0
     retrains = _retrains(plan_of)
     for at in plan_of.instants:
-        for when in [*(one for one in retrains if known < one < at), at]:
+        for when in sorted(one for one in {*retrains, at} if known < one <= at):
             copy_recorded(history, scratch.store, definition, since=known, until=when)
             known = when
             if when in retrains:
@@ -133,10 +137,22 @@ def rehearse(
     return Rehearsal(tuple(weeks), {"ours": ours, **rivals.changes})
 
 
+def _first_model(scratch: Workspace, plan_of: Plan, by: str) -> PropensityModel:
+    """The model that all three begin with: trained, and promoted whatever is known of it.
+
+    Raises:
+        NotEnoughEvidenceError: what was recorded before the first week is too little to learn from.
+    """
+    config = plan_of.config or TrainConfig(seed=plan_of.seed)
+    digest = train(scratch, config, now=plan_of.first).digest
+    promote(scratch, digest, now=plan_of.first, by=by, force="the rehearsal begins with it")
+    return scratch.registry.champion()
+
+
 def _retrains(plan_of: Plan) -> set[int]:
     """Every fifteenth day from the first week on."""
     last = plan_of.instants[-1]
-    return set(range(plan_of.first, last + 1, RETRAIN_DAYS * DAY))
+    return set(range(plan_of.first + RETRAIN_DAYS * DAY, last + 1, RETRAIN_DAYS * DAY))
 
 
 def _train_rival(
@@ -158,10 +174,7 @@ def _train_rival(
         if splits
         else learn_little(matured, definition, config)
     )
-    if rivals.frozen is None:
-        rivals.frozen = learned.model
-    else:
-        rivals.changes["retrain_15d"] += 1
+    rivals.changes["retrain_15d"] += 1
     rivals.retrained = learned.model
 
 
@@ -175,8 +188,6 @@ def _week(
 ) -> Week:
     """The loop looks, then the queue is scored: what was decided on Monday is shown on Monday."""
     look = _looked(loop, at)
-    if scratch.registry.champion_digest() is None or rivals.frozen is None:
-        return Week(at, (), {}, look)
     score(scratch, at)
     with scratch.store.read() as connection:
         shown = shown_in_queue(connection, at)
@@ -186,8 +197,7 @@ def _week(
         ]
     if not parts:
         return Week(at, (), {}, look)
-    frame: FeatureFrame = concatenate(parts)
-    assert rivals.retrained is not None, "whoever is frozen was trained"
+    frame = concatenate(parts)
     said = {
         "ours": np.array([shown[lead] for lead in frame.lead_ids]),
         "frozen": rivals.frozen.score(frame).probability,
