@@ -1,10 +1,10 @@
-"""Does the loop beat a frozen model, and one that is published anew every 15 days? Two histories replayed.
+"""Does the loop beat a frozen model, and one published anew every 15 days? Two histories replayed.
 
     python -m benchmarks.rehearse [--weeks 104] [--leads 6000] [--seed 0] [--no-bank] [--json]
 
 Week by week through the real steps in a scratch installation (`training.loop.rehearse`): the simulated
-company, whose level falls and whose process changes in the middle, and under `bank` the bank's calls in
-file order, dealt out evenly over the thirty months they took, their outcomes known a week after the call.
+company, whose level falls and whose process changes in the middle, and under `bank` the bank's calls
+in file order, dealt out evenly over the thirty months they took, outcomes known a week after the call.
 The last line is one JSON object with `ours`, `frozen` and `retrain_15d`.
 """
 
@@ -29,8 +29,8 @@ from models.workspace import Workspace
 from serving.queue_step import score_queue
 from training.config import TrainConfig
 from training.loop.policy import Policy
-from training.loop.rehearse import WEEK, Plan, rehearse
-from training.loop.rehearsed import TrueChances, by_week, figures, judged, told_changes
+from training.loop.rehearse import Plan, rehearse
+from training.loop.rehearsed import TrueChances, figures, judged, told_changes
 from training.loop.stage import company, first_week, loop_of, scratch
 from training.simulate import Truth, simulate
 
@@ -115,9 +115,6 @@ def _played(
             _say(f"{day} {look.action} {look.decision}: {look.reason} {look.also}")
     history.store.close()
     stage.store.close()
-    by = by_week(found, done)
-    if out := os.environ.get("REHEARSE_WEEKS"):
-        Path(out).write_text(json.dumps(by))
     return {**result, "seconds": round(took, 1)}
 
 
@@ -149,7 +146,8 @@ def _write_bank(path: Path, files: Path, share: int) -> None:
     attributes += [f"  - {{name: {name}, type: number}}" for name in numbers]
     mapping = ", ".join(f"{name}: {name}" for name in names)
     source = BANK_SOURCE.replace("attributes: {}", f"attributes: {{{mapping}}}")
-    source += "    outcome: {column: outcome, won: ['yes'], lost: ['no'], at: closed, recorded_at: closed}\n"
+    closing = "column: outcome, won: ['yes'], lost: ['no'], at: closed, recorded_at: closed"
+    source += f"    outcome: {{{closing}}}\n"
     text = BANK_DEFINITION + "\n".join(attributes) + "\n" + source
     (files / "definition.yaml").write_text(text, encoding="utf-8")
 
@@ -176,12 +174,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = {}
     if not chosen.no_company:
         with tempfile.TemporaryDirectory() as place:
-            found = simulated(
-                chosen.weeks, chosen.leads, chosen.seed, Path(place), policy, told
-            )
+            found = simulated(chosen.weeks, chosen.leads, chosen.seed, Path(place), policy, told)
     if not chosen.no_bank:
         if not (chosen.data / CALLS).is_file():
-            print(f"error: {chosen.data / CALLS} is not there; name the data with --data DIR", file=sys.stderr)
+            _say(f"error: {chosen.data / CALLS} is not there; name the data with --data DIR")
             return 2
         with tempfile.TemporaryDirectory() as place:
             found["bank"] = bank(

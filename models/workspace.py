@@ -3,7 +3,7 @@
     PROPENSITY_DATA_DIR    everything below, by default `var`
     PROPENSITY_DATABASE    an SQLAlchemy URL, by default SQLite in the data directory
     PROPENSITY_DEFINITION  the lead definition, by default `definition.yaml` in the data directory
-    PROPENSITY_MLFLOW      MLflow's tracking URI, by default SQLite in the data directory; `off`: no MLflow
+    PROPENSITY_MLFLOW      MLflow's tracking URI, by default SQLite in the data directory; `off`: none
 
 Nothing is read from the environment at import: the command line does it once and hands it on.
 """

@@ -1,7 +1,8 @@
 """What would the undecided challengers say of the leads that the queue shows? Logged, shown to nobody.
 
 Beside the champion's scores of the same leads at the same instant, so that what comes of them compares
-the two as they would have been shown. Never part of a request: only the step that renews the queue does it.
+the two as they would have been shown. Never part of a request: only the step that renews
+the queue does it.
 """
 
 from __future__ import annotations

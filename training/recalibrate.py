@@ -68,6 +68,7 @@ def recalibrate(
     now: int,
     by: str,
     seed: int = 0,
+    follow: bool = False,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Recalibrated:
     """Recalibrate the champion on the outcomes it has not learned from, and decide about it.
@@ -77,6 +78,8 @@ def recalibrate(
         now: the present instant.
         by: who asks.
         seed: which leads share a fold.
+        follow: promote a calibration that follows the newest outcomes also where these alone do not
+            decide: that following pays has been shown on all outcomes before (`follow_verdict`).
         warn: told when MLflow could not be reached.
 
     Raises:
@@ -112,8 +115,23 @@ def recalibrate(
     )
     workspace.registry.add(digest, summary(dict(model.about)))
     catalogue(workspace, digest, model, judged, "recalibrate", warn, _shown(evidence, judged))
-    carry_out(workspace, digest, renewed.verdict, champion.digest, now=now, by=by, on_warning=warn)
-    return Recalibrated(digest, renewed.verdict, renewed.calibration)
+    verdict = follow_verdict(renewed) if follow else renewed.verdict
+    carry_out(workspace, digest, verdict, champion.digest, now=now, by=by, on_warning=warn)
+    return Recalibrated(digest, verdict, renewed.calibration)
+
+
+def follow_verdict(renewed: Renewed) -> Verdict:
+    """Promote what follows where following has paid, unless the newest outcomes speak against it.
+
+    A calibration that follows is chosen only where that saved log loss over all outcomes since the
+    booster was trained, each said before it was known (`training.renew`). That is evidence on the way of
+    following; the few outcomes since the last step need not prove each step anew (docs/decisions/0033).
+    """
+    verdict, memory = renewed.verdict, renewed.memory
+    if memory is None or verdict.decision != "undecided" or "more_wins_needed" in verdict.evidence:
+        return verdict
+    reason = f"{renewed.calibration.reason} On the newest outcomes alone: {verdict.reason}"
+    return Verdict("promote", reason, {**verdict.evidence, "saved_by_following": memory["saved"]})
 
 
 def _outcomes(workspace: Workspace, champion: PropensityModel) -> tuple[Dataset, Unseen, Rows]:

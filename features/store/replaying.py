@@ -1,8 +1,8 @@
 """What was recorded between two instants, written into another store as it was written then?
 
-A rehearsal's store is filled this way, period by period: what was recorded later is not hidden from it,
-it is not there. Facts and deals go through the same doors as any import (`record_facts`, `record_deals`);
-the stage changes that deals make are not copied, they are made again.
+A rehearsal's store is filled this way, period by period: what was recorded later is not hidden from
+it, it is not there. Facts and deals go through the same doors as any import (`record_facts`,
+`record_deals`); the stage changes that deals make are not copied, they are made again.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def _when(row: Row[Any]) -> dict[str, Any]:
 
 def _version(row: Row[Any]) -> Record:
     said = json.loads(row.attributes)
-    return LeadVersion(
-        **_when(row), attributes=said, kind=row.kind, owner=row.owner, name=row.name
-    )
+    return LeadVersion(**_when(row), attributes=said, kind=row.kind, owner=row.owner, name=row.name)
 
 
 def _deal(row: Row[Any]) -> Deal:

@@ -1,4 +1,4 @@
-"""What is to be done, and is it done? One look: monitor, then roll back, promote, retrain or recalibrate.
+"""What is to be done? One look: monitor, then roll back, promote, retrain, recalibrate or nothing.
 
 Evidence decides, not the calendar: this may run every night or every hour, and does nothing until
 outcomes say something new. At most one model comes into force in a look, and none while the last one is
@@ -209,7 +209,7 @@ class Loop:
     def _followed(self, now: int) -> str:
         try:
             done = recalibrate(
-                self.workspace, now=now, by=self.by, seed=self.seed, warn=self.warn
+                self.workspace, now=now, by=self.by, seed=self.seed, follow=True, warn=self.warn
             )
         except NotEnoughEvidenceError as error:
             return f"waits: {error.message}"
@@ -219,7 +219,7 @@ class Loop:
         advised = seen.verdict.action
         try:
             done = recalibrate(
-                self.workspace, now=now, by=self.by, seed=self.seed, warn=self.warn
+                self.workspace, now=now, by=self.by, seed=self.seed, follow=True, warn=self.warn
             )
         except NotEnoughEvidenceError as error:
             return self._nothing(error.message, advised)
@@ -230,7 +230,12 @@ class Loop:
         return self._said("nothing", reason, None, advised, {})
 
     def _said(
-        self, action: str, reason: str, decision: str | None, advised: str | None, also: dict[str, Any]
+        self,
+        action: str,
+        reason: str,
+        decision: str | None,
+        advised: str | None,
+        also: dict[str, Any],
     ) -> Look:
         champion = self.workspace.registry.champion_digest()
         return Look(action, reason, decision, champion, advised, also)
@@ -269,6 +274,7 @@ class Loop:
     def _has_fresh_outcomes(self, now: int) -> bool:
         """Whether enough deals were recorded since a calibration was tried last."""
         with self.workspace.store.read() as connection:
-            tried = [one.created_at for one in list_bundles(connection)]
-            fresh = count_deals(connection, now) - count_deals(connection, max(tried, default=now))
-        return fresh >= self.policy.fresh_outcomes
+            tried = max((one.created_at for one in list_bundles(connection)), default=now)
+            fresh = count_deals(connection, now) - count_deals(connection, tried)
+        waited = now - tried >= days(self.policy.try_days)
+        return waited and fresh >= self.policy.fresh_outcomes

@@ -18,6 +18,7 @@ class Policy:
             numbers have to know which ones.
         fresh_outcomes: deals recorded since the last calibration was tried before another is, even
             when nothing is alarming: a level that moves is followed before it alarms (decision 0033).
+        try_days: between two tries, however many deals close: a look that finds nothing costs one, too.
         more_outcomes: a challenger is trained once the deals have grown by this share since the newest
             was: with half as many again, about a fifth of the error of what is learned is gone.
         retrain_days: between two challengers, whatever is said: until the next cohorts mature, another
@@ -28,8 +29,9 @@ class Policy:
             before it when an alarm is raised.
     """
 
-    rest_days: float = 14.0
+    rest_days: float = 28.0
     fresh_outcomes: int = 50
+    try_days: float = 7.0
     more_outcomes: float = 0.5
     retrain_days: float = 60.0
     look_again: float = 0.25

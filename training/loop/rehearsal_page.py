@@ -1,4 +1,4 @@
-"""How is a rehearsal shown to people? One HTML file that fetches nothing: figures, two pictures, decisions."""
+"""How is a rehearsal shown to people? One HTML file: figures, two pictures, decisions."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _chart(lines: Mapping[str, Floats], marks: Sequence[int], form: str) -> str:
         parts.append(f'<text x="2" y="{y(value):.1f}"{anchor}>{form.format(value)}</text>')
     for place, (name, line) in enumerate(lines.items()):
         at = np.flatnonzero(np.isfinite(line))
-        points = " ".join(f"{x(i):.1f},{y(line[i]):.1f}" for i in at)
+        points = " ".join(f"{x(i):.1f},{y(line[i]):.1f}" for i in at.tolist())
         colour = _COLOURS[name]
         parts.append(f'<polyline points="{points}" stroke="{colour}" />')
         label = escape(WORDS.get(name, "happened"))

@@ -216,5 +216,5 @@ def _looked(loop: Loop, at: int) -> Look | None:
 def _words(week: Week, number: int, weeks: int) -> str:
     did = "waits for outcomes" if week.look is None else week.look.action
     if week.look is not None and week.look.decision is not None:
-        did += f" ({week.look.decision})"
+        did += f" ({week.look.decision}): {week.look.reason}"
     return f"week {number} of {weeks}, {iso(week.at)[:10]}: {len(week.leads):,} open leads; {did}"

@@ -76,7 +76,10 @@ def judged(
     with history.read() as connection:
         deals = load_outcomes(connection, names, cutoff)
     y = label(Queries(lead, as_of), deals, definition, cutoff).y
-    said = {name: np.concatenate([week.said[name] for _, week in played] or [[]]) for name in NAMES}
+    none = np.zeros(0)
+    said = {
+        name: np.concatenate([week.said[name] for _, week in played] or [none]) for name in NAMES
+    }
     return Judged(week_of, lead, y, said, None if truth is None else truth(leads, as_of))
 
 

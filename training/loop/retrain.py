@@ -1,8 +1,8 @@
 """Is there a better model by now? A challenger is trained, and promoted, dropped, or left as a shadow.
 
-An undecided challenger goes on as a shadow: the step that renews the queue scores it beside the champion,
-and its scores' outcomes decide. A training that was killed after its bundle was known is not done again;
-the bundle it left is decided about.
+An undecided challenger goes on as a shadow: the step that renews the queue scores it beside the
+champion, and the outcomes of its scores decide. A training that was killed after its bundle was known
+is not done again; the bundle it left is decided about.
 """
 
 from __future__ import annotations

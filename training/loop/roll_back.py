@@ -62,9 +62,7 @@ def roll_back_if_worse(
         earlier = workspace.registry.previous()
     except NotFoundError:
         return None
-    verdict = paired_verdict(
-        workspace, earlier, promoted.bundle, seed, since=promoted.decided_at
-    )
+    verdict = paired_verdict(workspace, earlier, promoted.bundle, seed, since=promoted.decided_at)
     if verdict.decision != "promote":
         return None
     reason = f"an alarm, and the model before is better: {verdict.reason}"

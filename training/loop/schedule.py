@@ -109,7 +109,9 @@ _HINT = "Write lines such as `- {step: loop, every: 1 day, after: 2 hours}`."
 def _line(i: int, entry: Any, known: set[str] | None, problems: list[Problem]) -> Line | None:
     where = f"line {i + 1}"
     if not isinstance(entry, Mapping) or not {"step", "every"} <= set(entry) <= _KEYS:
-        problems.append(Problem(where, "", shown(entry), "must say step and every, and may say after"))
+        problems.append(
+            Problem(where, "", shown(entry), "must say step and every, and may say after")
+        )
         return None
     step, every = entry["step"], _length(entry["every"])
     after = _length(entry["after"]) if "after" in entry else 0

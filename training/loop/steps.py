@@ -1,8 +1,8 @@
-"""Which steps are there, and what does each do? Everything a schedule can name, but for the queue's scores.
+"""Which steps are there, and what does each do? All that a schedule can name but the queue's scores.
 
-Each is safe to repeat and to kill, and is done under a lease. Steps that make or choose models share one:
-two of them never meet, whoever asked. The queue's step is the service's own work (`serving.queue_step`);
-the command line puts it beside these.
+Each is safe to repeat and to kill, and is done under a lease. Steps that make or choose models share
+one: two of them never meet, whoever asked. The queue's step is the service's own work
+(`serving.queue_step`); the command line puts it beside these.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class Crew:
     def steps(self, others: Mapping[str, Step] | None = None) -> dict[str, Step]:
         """All steps by name; `others` are those of other rooms, such as the queue's."""
         mine = (
-            Step("monitor", "monitor", "look at the scores as shown; change nothing", self._monitor),
+            Step(
+                "monitor", "monitor", "look at the scores as shown; change nothing", self._monitor
+            ),
             Step("loop", MODELS, "look, and do what the evidence says", self._loop),
             Step("recalibrate", MODELS, "a new calibration, if outcomes say so", self._recalibrate),
             Step("retrain", MODELS, "a challenger, and a decision about it", self._retrain),
@@ -87,9 +89,7 @@ class Crew:
         return self.loop().look(now).to_json()
 
     def _recalibrate(self, now: int, _stop: Callable[[], bool]) -> Said:
-        done = recalibrate(
-            self.workspace, now=now, by=self.by, seed=self.seed, warn=self.warn
-        )
+        done = recalibrate(self.workspace, now=now, by=self.by, seed=self.seed, warn=self.warn)
         return {
             "model": done.digest,
             "decision": done.verdict.decision,
@@ -111,7 +111,9 @@ class Crew:
     def _backup(self, now: int, _stop: Callable[[], bool]) -> Said:
         """One a day (UTC); a copy that was killed is begun anew."""
         if not self.workspace.store.is_sqlite:
-            return {"skipped": "PostgreSQL is backed up by its own programs, see docs/operations.md"}
+            return {
+                "skipped": "PostgreSQL is backed up by its own programs, see docs/operations.md"
+            }
         home = self.workspace.data_dir / "backups"
         place = home / f"{to_datetime(now):%Y-%m-%d}"
         unfinished = home / f".{place.name}"

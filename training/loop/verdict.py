@@ -2,8 +2,8 @@
 
 Shadow scores come first: they were made before their outcomes, from the facts as they stood, of every
 lead and not only of those kept from learning. Until enough of them have matured, the two models are
-compared on matured rows that neither has learned from (`training.promote.paired_verdict`). One of the two
-decides, never the better-looking one.
+compared on matured rows that neither has learned from (`training.promote.paired_verdict`). One of the
+two decides, never the better-looking one.
 """
 
 from __future__ import annotations

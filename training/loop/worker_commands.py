@@ -44,9 +44,7 @@ Schedule = Annotated[
 ]
 
 
-def commands_with(
-    others: Others, score: Score, clock: Callable[[], int]
-) -> typer.Typer:
+def commands_with(others: Others, score: Score, clock: Callable[[], int]) -> typer.Typer:
     """The commands of the loop.
 
     Args:
@@ -95,7 +93,14 @@ def commands_with(
         from training.loop.rehearsing import rehearse_here
 
         rehearse_here(
-            _workspace(), files, score, weeks=weeks, html=html, seed=seed, as_json=as_json, now=clock()
+            _workspace(),
+            files,
+            score,
+            weeks=weeks,
+            html=html,
+            seed=seed,
+            as_json=as_json,
+            now=clock(),
         )
 
     return app

@@ -222,7 +222,10 @@ def test_a_worker_waits_until_something_may_be_due_but_never_long(sqlite_store: 
         clock,
         "host-1/17",
         stop=lambda: len(waited) == 2,
-        wait=lambda seconds: (waited.append(seconds), setattr(clock, "now", NOW + 23 * HOUR - 5_000_000)),
+        wait=lambda seconds: (
+            waited.append(seconds),
+            setattr(clock, "now", NOW + 23 * HOUR - 5_000_000),
+        ),
     )
     one.run()
     assert waited == [60.0, 5.0]
