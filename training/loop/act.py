@@ -277,4 +277,13 @@ class Loop:
             tried = max((one.created_at for one in list_bundles(connection)), default=now)
             fresh = count_deals(connection, now) - count_deals(connection, tried)
         waited = now - tried >= days(self.policy.try_days)
-        return waited and fresh >= self.policy.fresh_outcomes
+        return waited and fresh >= self.policy.fresh_outcomes and self._has_matured(tried, now)
+
+    def _has_matured(self, since: int, now: int) -> bool:
+        """Whether the horizon of another cohort has passed; cohorts mature as a whole."""
+        definition = self.workspace.definition()
+        if definition.cohorts.every_days is None:
+            return True
+        wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
+        every = days(definition.cohorts.every_days)
+        return (now - wait) // every > (since - wait) // every

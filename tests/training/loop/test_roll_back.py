@@ -15,7 +15,7 @@ from features.clock import DAY, iso
 from features.store.promotions import DecisionRecord, list_decisions, record_decision
 from features.store.shadows import undecided
 from models.bundle import write_bundle
-from models.calibrators import Platt
+from models.calibrators import adjusted
 from models.workspace import Workspace
 from training.about import summary
 from training.day_zero import unknown_lead
@@ -74,7 +74,7 @@ def recalibrated(workspace: Workspace, digest: str, shift: float) -> str:
     }
     golden = unknown_lead(model.definition, END)
     made = write_bundle(
-        model.recalibrated(Platt(slope=1.0, intercept=shift), about),
+        model.recalibrated(adjusted(model.calibrator, 1.0, shift), about),
         workspace.bundles,
         created_at=PROMOTED,
         origin="recalibrate",
