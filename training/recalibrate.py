@@ -78,8 +78,8 @@ def recalibrate(
         now: the present instant.
         by: who asks.
         seed: which leads share a fold.
-        follow: promote a calibration that follows the newest outcomes also where these alone do not
-            decide: that following pays has been shown on all outcomes before (`follow_verdict`).
+        follow: let the calibration follow the newest outcomes unless following has cost anything, and
+            promote it also where these alone do not decide (`follow_verdict`).
         warn: told when MLflow could not be reached.
 
     Raises:
@@ -99,6 +99,7 @@ def recalibrate(
         wait=wait_of(champion),
         instant=now,
         seed=seed,
+        follow=follow,
     )
     evidence = evidence_on_the_way(unseen, raw, renewed.forward)
     judged = _judged(champion, evidence, renewed.forward, seed)
@@ -121,14 +122,20 @@ def recalibrate(
 
 
 def follow_verdict(renewed: Renewed) -> Verdict:
-    """Promote what follows where following has paid, unless the newest outcomes speak against it.
+    """Promote what follows, unless the newest outcomes find nothing wrong with what is said now.
 
-    A calibration that follows is chosen only where that saved log loss over all outcomes since the
-    booster was trained, each said before it was known (`training.renew`). That is evidence on the way of
-    following; the few outcomes since the last step need not prove each step anew (docs/decisions/0033).
+    What follows was said, step by step, before each outcome was known, and has not cost log loss over
+    all outcomes since the booster was trained (`training.renew`): that is evidence on the way of
+    following, and each of its steps need not be proved anew. Nor does it count against the next step
+    that the last ones were late for a jump, while the champion's own level is wrong beyond noise
+    (docs/decisions/0033).
     """
     verdict, memory = renewed.verdict, renewed.memory
-    if memory is None or verdict.decision != "undecided" or "more_wins_needed" in verdict.evidence:
+    if memory is None or verdict.decision == "promote" or "more_wins_needed" in verdict.evidence:
+        return verdict
+    level = verdict.evidence.get("level_lower"), verdict.evidence.get("level_upper")
+    is_right = None in level or level[0] <= 1.0 <= level[1]
+    if verdict.decision == "keep" and is_right:
         return verdict
     reason = f"{renewed.calibration.reason} On the newest outcomes alone: {verdict.reason}"
     return Verdict("promote", reason, {**verdict.evidence, "saved_by_following": memory["saved"]})

@@ -42,7 +42,9 @@ def kubernetes() -> list[dict[str, Any]]:
 def pods() -> Iterator[dict[str, Any]]:
     for one in kubernetes():
         spec = one["spec"]
-        yield (spec["jobTemplate"]["spec"] if one["kind"] == "CronJob" else spec)["template"]["spec"]
+        yield (spec["jobTemplate"]["spec"] if one["kind"] == "CronJob" else spec)["template"][
+            "spec"
+        ]
 
 
 def commands_of_kubernetes() -> Iterator[list[str]]:
@@ -79,7 +81,9 @@ def test_every_command_of_the_examples_is_understood(words: list[str]) -> None:
     rest = words[1:]
     context = command.make_context("propensity", rest, resilient_parsing=False)
     while hasattr(command, "commands"):
-        _, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        _, command, rest = command.resolve_command(
+            context, [*context._protected_args, *context.args]
+        )
         context = command.make_context(command.name, list(rest), parent=context)
     if command.name == "run":
         assert context.params["step"] in known_steps()

@@ -12,7 +12,6 @@ from features.clock import DAY
 from features.store.ledger import SHADOW, current, scores
 from features.store.promotions import BundleRecord, DecisionRecord, record_bundle, record_decision
 from features.store.shadows import MOST, pairs, undecided
-from models.propensity import PropensityModel
 from serving.queue_step import score_queue
 
 
@@ -80,7 +79,7 @@ def test_a_shadow_and_the_champion_speak_of_the_same_leads_and_moments(
         }
     asked = list(zip(found.leads, found.as_of, strict=True))
     assert len(asked) == len(set(asked)) == len(shown) == 2 * len(earlier)
-    assert {key: p for key, p in zip(asked, found.champion, strict=True)} == shown
+    assert dict(zip(asked, found.champion, strict=True)) == shown
     assert found.challenger != found.champion
 
 

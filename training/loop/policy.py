@@ -29,7 +29,7 @@ class Policy:
             before it when an alarm is raised.
     """
 
-    rest_days: float = 28.0
+    rest_days: float = 21.0
     fresh_outcomes: int = 50
     try_days: float = 7.0
     more_outcomes: float = 0.5

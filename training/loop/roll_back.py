@@ -2,7 +2,8 @@
 
 An alarm alone proves no mistake: when the world moves, every model alarms. Rolled back is a model on
 probation whose predecessor, as it would say now, is better on the same matured leads scored since the
-promotion. Otherwise the level has moved for both, and recalibration is the answer.
+promotion. Otherwise the level has moved for both, and recalibration is the answer, as it is where only a
+calibration was promoted: a new one knows more than an old one.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from features.clock import days
-from features.errors import NotFoundError
-from features.store.promotions import DecisionRecord, list_decisions
+from features.store.engine import Connection
+from features.store.promotions import line_of_champions
 from models.workspace import Workspace
+from training.loop.line import Line, line_of_champion
 from training.loop.policy import Policy
 from training.loop.retrain import Warn
 from training.promote import paired_verdict
@@ -55,44 +57,47 @@ def roll_back_if_worse(
         policy: how long a promoted model is on probation.
         warn: told when MLflow could not be reached.
     """
-    promoted = on_probation(workspace, now, policy)
-    if promoted is None or promoted.against is None:
+    with workspace.store.read() as connection:
+        line, earlier = line_of_champion(connection), before_the_line(connection)
+    if line is None or earlier is None or not is_on_probation(workspace, line, now, policy):
         return None
-    try:
-        earlier = workspace.registry.previous()
-    except NotFoundError:
-        return None
-    verdict = paired_verdict(workspace, earlier, promoted.bundle, seed, since=promoted.decided_at)
+    verdict = paired_verdict(workspace, earlier, line.champion, seed, since=line.since)
     if verdict.decision != "promote":
         return None
     reason = f"an alarm, and the model before is better: {verdict.reason}"
     evidence = {**verdict.evidence, "alarm": alarm}
-    champion = back(
-        workspace,
-        now=now,
-        by=by,
-        reason=reason,
-        on_warning=warn,
-        bad=promoted.bundle,
-        evidence=evidence,
-    )
+    champion = line.champion
+    while champion in line.bundles:
+        # Killed in between, the next look goes on: what scores then is still of this line.
+        champion = back(
+            workspace,
+            now=now,
+            by=by,
+            reason=reason,
+            on_warning=warn,
+            bad=champion,
+            evidence=evidence,
+        )
     report(workspace, champion, "roll_back", reason, evidence, warn)
-    return RolledBack(promoted.bundle, champion, verdict)
+    return RolledBack(line.champion, champion, verdict)
 
 
-def on_probation(workspace: Workspace, now: int, policy: Policy) -> DecisionRecord | None:
-    """The promotion of the present champion, while it may be taken back; None afterwards."""
-    champion = workspace.registry.champion()
-    with workspace.store.read() as connection:
-        promotions = [
-            decision
-            for decision in list_decisions(connection)
-            if decision.decision == "promote" and decision.bundle == champion.digest
-        ]
-    if not promotions:
+def before_the_line(connection: Connection) -> str | None:
+    """The last champion with another booster than the present one; None when there was none.
+
+    A recalibration is not rolled back but made anew: the newest outcomes know more than an old one.
+    """
+    line = line_of_champion(connection)
+    if line is None:
         return None
-    over = promotions[-1].decided_at + wait_of(champion) + days(policy.probation_days)
-    return promotions[-1] if now < over else None
+    others = [digest for digest in line_of_champions(connection) if digest not in line.bundles]
+    return others[-1] if others else None
+
+
+def is_on_probation(workspace: Workspace, line: Line, now: int, policy: Policy) -> bool:
+    """Whether the champion's booster may still be taken back."""
+    wait = wait_of(workspace.registry.read(line.champion))
+    return now < line.since + wait + days(policy.probation_days)
 
 
 def report(

@@ -19,6 +19,7 @@ from features.store.backup import back_up
 from features.store.prune import prunable
 from features.store.prune import prune as remove
 from models.workspace import Workspace
+from training.config import TrainConfig
 from training.loop.act import Loop
 from training.loop.monitor import monitor
 from training.loop.retrain import retrain
@@ -53,12 +54,14 @@ class Crew:
         by: who decides, as it is recorded.
         seed: of everything that is drawn.
         warn: told when MLflow could not be reached.
+        config: the choices of its trainings.
     """
 
     workspace: Workspace
     by: str
     seed: int = 0
     warn: Callable[[str], None] = lambda _: None
+    config: TrainConfig | None = None
 
     def steps(self, others: Mapping[str, Step] | None = None) -> dict[str, Step]:
         """All steps by name; `others` are those of other rooms, such as the queue's."""
@@ -76,7 +79,14 @@ class Crew:
 
     def loop(self) -> Loop:
         """The loop with the real monitor."""
-        return Loop(self.workspace, self._watch, self.by, seed=self.seed, warn=self.warn)
+        return Loop(
+            self.workspace,
+            self._watch,
+            self.by,
+            seed=self.seed,
+            config=self.config,
+            warn=self.warn,
+        )
 
     def _watch(self, now: int) -> Any:
         return monitor(self.workspace, now=now, seed=self.seed)
@@ -97,7 +107,14 @@ class Crew:
         }
 
     def _retrain(self, now: int, _stop: Callable[[], bool]) -> Said:
-        done = retrain(self.workspace, now=now, by=self.by, seed=self.seed, warn=self.warn)
+        done = retrain(
+            self.workspace,
+            now=now,
+            by=self.by,
+            seed=self.seed,
+            config=self.config,
+            warn=self.warn,
+        )
         return {
             "model": done.digest,
             "decision": done.verdict.decision,

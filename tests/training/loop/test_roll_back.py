@@ -1,4 +1,4 @@
-"""Is a promotion taken back when it was a mistake, and only then? On the trained company, with planted ones."""
+"""Is a promotion taken back when it was a mistake, and only then? On the trained company."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from features.store.promotions import DecisionRecord, list_decisions, record_dec
 from features.store.shadows import undecided
 from models.bundle import write_bundle
 from models.calibrators import adjusted
+from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.about import summary
 from training.day_zero import unknown_lead
 from training.loop.act import Look, Loop
+from training.loop.line import line_of_champion
 from training.loop.policy import Policy
-from training.loop.retrain import decide, reconsider
-from training.loop.roll_back import on_probation
+from training.loop.retrain import reconsider
+from training.loop.roll_back import is_on_probation
 
 PROMOTED = END - 190 * DAY
 
@@ -49,7 +51,14 @@ class Seen:
         return {}
 
 
-def decided(workspace: Workspace, digest: str, against: str | None, at: int, how: str) -> None:
+def decided(
+    workspace: Workspace,
+    digest: str,
+    against: str | None,
+    at: int,
+    how: str,
+    evidence: dict[str, Any] | None = None,
+) -> None:
     record = DecisionRecord(
         decided_at=at,
         decision=how,  # type: ignore[arg-type]
@@ -57,14 +66,29 @@ def decided(workspace: Workspace, digest: str, against: str | None, at: int, how
         against=against,
         decided_by="tests",
         reason="planted",
-        evidence={},
+        evidence=evidence or {},
     )
     with workspace.store.write() as connection:
         record_decision(connection, record)
 
 
+def written(workspace: Workspace, model: PropensityModel, origin: str, parent: str) -> str:
+    """A bundle known to the database, made when the mistake was promoted."""
+    digest = write_bundle(
+        model,
+        workspace.bundles,
+        created_at=PROMOTED,
+        origin=origin,
+        golden=unknown_lead(model.definition, END),
+        card="# Planted\n",
+        parent=parent,
+    )
+    workspace.registry.add(digest, summary(dict(model.about)))
+    return digest
+
+
 def recalibrated(workspace: Workspace, digest: str, shift: float) -> str:
-    """A bundle around the same booster that says `shift` log-odds more, known to the database."""
+    """The same booster, saying `shift` log-odds more."""
     model = workspace.registry.load(digest)
     about = dict(model.about)
     about["calibration"] = {
@@ -72,18 +96,23 @@ def recalibrated(workspace: Workspace, digest: str, shift: float) -> str:
         "through_instant": PROMOTED - 1,
         "as_trained": model.calibrator.to_json(),
     }
-    golden = unknown_lead(model.definition, END)
-    made = write_bundle(
-        model.recalibrated(adjusted(model.calibrator, 1.0, shift), about),
-        workspace.bundles,
-        created_at=PROMOTED,
-        origin="recalibrate",
-        golden=golden,
-        card="# Planted\n",
-        parent=digest,
+    calibrator = adjusted(model.calibrator, 1.0, shift)
+    return written(workspace, model.recalibrated(calibrator, about), "recalibrate", digest)
+
+
+def upside_down(workspace: Workspace, digest: str) -> str:
+    """Another booster, which puts those first who buy last."""
+    model = workspace.registry.load(digest)
+    linear = model.learner.linear
+    assert linear is not None
+    turned = tuple(
+        replace(term, values=tuple(-v for v in term.values), missing=-term.missing)
+        for term in linear.terms
     )
-    workspace.registry.add(made, summary(about))
-    return made
+    learner = replace(
+        model.learner, linear=replace(linear, terms=turned), trees=None, weight=1.0, spread=None
+    )
+    return written(workspace, replace(model, learner=learner, digest=""), "train", digest)
 
 
 @pytest.fixture
@@ -104,8 +133,10 @@ def test_a_bad_promotion_is_rolled_back_when_the_alarm_fires_and_the_evidence_is
     workspace: Workspace,
 ) -> None:
     good = trained_company().digest
-    bad = recalibrated(workspace, good, shift=2.0)
+    bad = upside_down(workspace, good)
     decided(workspace, bad, good, PROMOTED, "promote")
+    before = workspace.registry.read(good).score(unknown_lead(workspace.definition(), END))
+    assert look(workspace, Seen(alarm=Raised(False))).champion == bad, "no alarm, no roll-back"
     did = look(workspace, Seen())
     assert (did.action, did.champion) == ("roll_back", good)
     assert did.also == {"gone": bad}
@@ -116,26 +147,42 @@ def test_a_bad_promotion_is_rolled_back_when_the_alarm_fires_and_the_evidence_is
     assert last.evidence["alarm"]["raised"] is True
     assert "the model before is better" in last.reason
     again = look(workspace, Seen())
-    assert again.action == "nothing", "the model that scores again has no promotion to take back"
+    assert again.action == "nothing", "the model that scores again has nothing before it"
+    after = workspace.registry.champion().score(unknown_lead(workspace.definition(), END))
+    assert np.array_equal(after.probability, before.probability)
 
 
-def test_an_alarm_that_both_models_share_is_no_mistake_of_the_new_one(workspace: Workspace) -> None:
+def test_a_bad_booster_goes_with_all_of_its_calibrations(workspace: Workspace) -> None:
     good = trained_company().digest
-    same = recalibrated(workspace, good, shift=0.001)
-    decided(workspace, same, good, PROMOTED, "promote")
-    assert look(workspace, Seen()).champion == same
+    bad = upside_down(workspace, good)
+    again = recalibrated(workspace, bad, shift=0.1)
+    decided(workspace, bad, good, PROMOTED, "promote")
+    decided(workspace, again, bad, PROMOTED + DAY, "promote")
+    did = look(workspace, Seen())
+    assert (did.action, did.champion) == ("roll_back", good)
+    with workspace.store.read() as connection:
+        assert [d.bundle for d in list_decisions(connection)[-2:]] == [bad, good]
 
 
-def test_nothing_is_rolled_back_without_an_alarm_or_after_the_probation(
+def test_a_calibration_is_made_anew_and_not_rolled_back(workspace: Workspace) -> None:
+    good = trained_company().digest
+    off = recalibrated(workspace, good, shift=2.0)
+    decided(workspace, off, good, PROMOTED, "promote")
+    assert look(workspace, Seen()).champion == off
+
+
+def test_a_booster_is_on_probation_until_its_outcomes_could_have_spoken(
     workspace: Workspace,
 ) -> None:
     good = trained_company().digest
-    bad = recalibrated(workspace, good, shift=2.0)
+    bad = upside_down(workspace, good)
     decided(workspace, bad, good, PROMOTED, "promote")
-    assert look(workspace, Seen(alarm=Raised(False))).champion == bad
+    with workspace.store.read() as connection:
+        line = line_of_champion(connection)
+    assert line is not None
     over = PROMOTED + round((90 + 21 + Policy().probation_days) * DAY)
-    assert on_probation(workspace, over - 1, Policy()) is not None
-    assert on_probation(workspace, over, Policy()) is None
+    assert is_on_probation(workspace, line, over - 1, Policy())
+    assert not is_on_probation(workspace, line, over, Policy())
     assert look(workspace, Seen(), now=over).champion == bad
 
 
@@ -152,29 +199,19 @@ def test_a_model_at_rest_is_left_alone_whatever_is_advised(workspace: Workspace)
     assert iso(END + 35 * DAY) in did.reason
 
 
+@pytest.mark.parametrize(("leads", "looked"), [(1_000_000, False), (1, True)])
 def test_an_undecided_challenger_is_looked_at_again_only_with_more_evidence(
-    workspace: Workspace,
+    workspace: Workspace, leads: int, looked: bool
 ) -> None:
     good = trained_company().digest
-    other = recalibrated(workspace, good, shift=0.001)
-    options: dict[str, Any] = {"now": END, "by": "the loop", "seed": 0, "warn": lambda _: None}
-    first = decide(workspace, other, **options)
-    assert first.verdict.decision == "undecided"
-    assert first.verdict.evidence["rows_from"] == "matured rows that neither has learned from"
+    other = upside_down(workspace, good)
+    decided(workspace, other, good, PROMOTED, "undecided", {"leads": leads})
     with workspace.store.read() as connection:
-        before = len(list_decisions(connection))
-        assert undecided(connection) == [], "a recalibration is no shadow"
-    assert reconsider(workspace, **options, growth=0.25) == []
+        assert undecided(connection) == [other]
+    again = reconsider(workspace, now=END, by="the loop", seed=0, growth=0.25, warn=lambda _: None)
+    assert [(one.digest, one.verdict.decision) for one in again] == [(other, "keep")] * looked
     with workspace.store.read() as connection:
-        assert len(list_decisions(connection)) == before
-
-
-def test_what_is_rolled_back_scores_as_it_did(workspace: Workspace) -> None:
-    good = trained_company().digest
-    before = workspace.registry.champion()
-    someone = unknown_lead(before.definition, END)
-    bad = recalibrated(workspace, good, shift=2.0)
-    decided(workspace, bad, good, PROMOTED, "promote")
-    look(workspace, Seen())
-    after = workspace.registry.champion().score(someone)
-    assert np.array_equal(after.probability, before.score(someone).probability)
+        last = list_decisions(connection)[-1]
+        assert undecided(connection) == ([] if looked else [other])
+    expected = "matured rows that neither has learned from" if looked else None
+    assert last.evidence.get("rows_from") == expected
