@@ -1,6 +1,6 @@
 """Does the loop beat a frozen model, and one published anew every 15 days? Two histories replayed.
 
-    python -m benchmarks.rehearse [--weeks 104] [--leads 6000] [--seed 0] [--no-bank] [--json]
+    python -m benchmarks.rehearse [--weeks 104] [--leads 5000] [--seed 0] [--no-bank] [--json]
 
 Week by week through the real steps in a scratch installation (`training.loop.rehearse`): the simulated
 company, whose level falls and whose process changes in the middle, and under `bank` the bank's calls
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Rehearse both histories."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weeks", type=int, default=104)
-    parser.add_argument("--leads", type=int, default=6_000, help="of the simulated company")
+    parser.add_argument("--leads", type=int, default=5_000, help="of the simulated company")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--bank-share", type=int, default=4, help="every so many-th of the calls")
     parser.add_argument("--no-bank", action="store_true")

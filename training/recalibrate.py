@@ -133,8 +133,8 @@ def follow_verdict(renewed: Renewed) -> Verdict:
     verdict, memory = renewed.verdict, renewed.memory
     if memory is None or verdict.decision == "promote" or "more_wins_needed" in verdict.evidence:
         return verdict
-    level = verdict.evidence.get("level_lower"), verdict.evidence.get("level_upper")
-    is_right = None in level or level[0] <= 1.0 <= level[1]
+    found = verdict.evidence
+    is_right = "level_lower" not in found or found["level_lower"] <= 1.0 <= found["level_upper"]
     if verdict.decision == "keep" and is_right:
         return verdict
     reason = f"{renewed.calibration.reason} On the newest outcomes alone: {verdict.reason}"

@@ -16,9 +16,9 @@ from models.workspace import Workspace
 LEASE_SECONDS = 1.0
 RETRAIN = [
     ("training.run.learn", "after", 1, 0),
-    ("training.run.write_bundle", "after", 1, 0),
+    pytest.param("training.run.write_bundle", "after", 1, 0, marks=pytest.mark.slow),
     ("training.loop.retrain.carry_out", "before", 1, 1),
-    ("training.loop.worker.end", "before", 1, 1),
+    pytest.param("training.loop.worker.end", "before", 1, 1, marks=pytest.mark.slow),
 ]
 
 

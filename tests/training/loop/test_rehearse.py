@@ -60,6 +60,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     stage.store.close()
 
 
+@pytest.mark.slow
 def test_a_rehearsal_says_what_the_steps_say_when_run_by_hand(
     played: Played, tmp_path: Path
 ) -> None:
