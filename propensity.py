@@ -2,7 +2,8 @@
 
 Commands live beside what they do (`training.commands`, `serving.commands`); here they are put
 together, the demo tells their story once, and errors become one message on stderr and an exit code:
-1 for what went wrong, 2 for a command that was not understood.
+1 for what went wrong, 2 for a command that was not understood, 75 for work that another process is
+doing at this moment: try again later (`EX_TEMPFAIL` of sysexits.h).
 """
 
 from __future__ import annotations
@@ -21,16 +22,20 @@ import typer
 # when it is imported, and nothing above has imported it.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from features.errors import PropensityError
+from features.errors import BusyError, PropensityError
 from serving import commands as serving
 from serving import record_commands as records
 from serving import upkeep_commands
 from training import commands as training
 from training.loop import commands as loop
+from training.loop import worker_commands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from features.store.engine import Connection
     from models.workspace import Workspace
+    from training.loop.worker import Step
 
 app = typer.Typer(
     name="propensity",
@@ -44,6 +49,34 @@ app.add_typer(records.app)
 app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
 app.add_typer(loop.app)
+
+
+def _service_steps(workspace: Workspace) -> Mapping[str, Step]:
+    """The steps that are the service's own work: training may not import it, so they are handed over."""
+    from serving import logs
+    from serving.queue_step import score_queue
+    from serving.queueing import LEASE
+    from training.loop.worker import Step
+
+    # A command's result goes to stdout; only what is wrong is worth a log line.
+    logs.configure("WARNING")
+
+    def score(now: int, stop: Callable[[], bool]) -> Mapping[str, object] | None:
+        return score_queue(workspace, now, stop=stop)
+
+    return {"score": Step("score", LEASE, "score the queue, and shadows beside it", score)}
+
+
+def _score_queue(workspace: Workspace, now: int) -> object:
+    """The queue's step of a rehearsal."""
+    from serving import logs
+    from serving.queue_step import score_queue
+
+    logs.configure("WARNING")
+    return score_queue(workspace, now)
+
+
+app.add_typer(worker_commands.commands_with(_service_steps, _score_queue, training.now))
 
 
 @app.command()
@@ -158,6 +191,10 @@ def _step(number: str, words: str) -> None:
     print(f"[{number}] {words}", file=sys.stderr, flush=True)  # noqa: T201 - progress
 
 
+BUSY = 75
+"""The exit code of a command whose work somebody else is doing."""
+
+
 def main() -> None:
     """Run the command line."""
     # Leads are people: what is written is for its owner alone.
@@ -166,7 +203,7 @@ def main() -> None:
         app()
     except PropensityError as error:
         _tell(error)
-        sys.exit(1)
+        sys.exit(BUSY if isinstance(error, BusyError) else 1)
     except BrokenPipeError:
         # Whoever read our output has had enough: `propensity models | head`.
         sys.stderr.close()

@@ -4,7 +4,8 @@
     ├── DefinitionError        400  the lead definition does not hold together (all problems at once)
     ├── InputError             422  facts, files or requests that break the rules (all problems at once)
     ├── NotFoundError          404  a lead, model or key that does not exist
-    ├── ConflictError          409  the same external id with other content; a lease held by another
+    ├── ConflictError          409  the same external id with other content
+    │   └── BusyError          409  a lease held by another: the same work is being done
     ├── NotEnoughEvidenceError 409  too few outcomes for what was asked
     ├── LeakageError           409  training stopped: a column knows the outcome
     ├── UnauthorisedError      401  no key, no session, or one that is not known
@@ -96,10 +97,14 @@ class NotFoundError(PropensityError):
 
 
 class ConflictError(PropensityError):
-    """The same external id with other content, or a lease held by somebody else."""
+    """The same external id with other content, or work that somebody else is doing."""
 
     status = 409
     code = "conflict"
+
+
+class BusyError(ConflictError):
+    """A lease is held by somebody else: the same work is being done at this moment."""
 
 
 class NotEnoughEvidenceError(PropensityError):

@@ -3,7 +3,7 @@
     PROPENSITY_DATA_DIR    everything below, by default `var`
     PROPENSITY_DATABASE    an SQLAlchemy URL, by default SQLite in the data directory
     PROPENSITY_DEFINITION  the lead definition, by default `definition.yaml` in the data directory
-    PROPENSITY_MLFLOW      MLflow's tracking URI, by default SQLite in the data directory
+    PROPENSITY_MLFLOW      MLflow's tracking URI, by default SQLite in the data directory; `off`: none
 
 Nothing is read from the environment at import: the command line does it once and hands it on.
 """
@@ -60,6 +60,11 @@ class Workspace:
     def registry(self) -> Registry:
         """The models."""
         return Registry(self.store, self.bundles)
+
+    @property
+    def is_catalogued(self) -> bool:
+        """Whether trainings and decisions are told to MLflow as well."""
+        return self.mlflow_uri != "off"
 
     @property
     def bundles(self) -> Path:

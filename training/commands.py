@@ -75,6 +75,21 @@ def watched() -> Iterator[Watching]:
         yield Watching(step=step, rows=rows, warn=_warn)
 
 
+@contextmanager
+def alone(workspace: Workspace) -> Iterator[None]:
+    """Hold the lease of whoever makes models, which the worker's steps hold too.
+
+    Raises:
+        BusyError: somebody else makes one; says who, and since when.
+    """
+    from features.store.leases import holding
+    from training.loop.steps import MODELS
+    from training.loop.worker_commands import holder_name
+
+    with holding(workspace.store, MODELS, holder_name()):
+        yield
+
+
 @app.command()
 def simulate(
     directory: Annotated[Path, typer.Argument(help="Where the files go.")],
@@ -144,13 +159,14 @@ def train(
         immature=immature,
     )
     workspace = _workspace()
-    with watched() as watching:
-        trained = run(workspace, config, now=now(), watching=watching)
     verdict = None
-    if promote_first:
-        verdict = decide(
-            workspace, trained.digest, now=now(), by=getpass.getuser(), on_warning=_warn
-        )
+    with alone(workspace):
+        with watched() as watching:
+            trained = run(workspace, config, now=now(), watching=watching)
+        if promote_first:
+            verdict = decide(
+                workspace, trained.digest, now=now(), by=getpass.getuser(), on_warning=_warn
+            )
     about = dict(trained.model.about)
     content = {
         "digest": trained.digest,
@@ -246,7 +262,9 @@ def recalibrate(as_json: Json = False) -> None:
     """Fit a new calibration of the champion on newer outcomes, and decide about it."""
     from training.recalibrate import recalibrate as run
 
-    done = run(_workspace(), now=now(), by=getpass.getuser(), warn=_warn)
+    workspace = _workspace()
+    with alone(workspace):
+        done = run(workspace, now=now(), by=getpass.getuser(), warn=_warn)
     content = {
         "digest": done.digest,
         "decision": done.verdict.decision,

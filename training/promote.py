@@ -8,7 +8,8 @@ than none. The decision is recorded in our database; MLflow's aliases mirror it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,6 +125,7 @@ def roll_back(
     reason: str,
     on_warning: Callable[[str], None],
     bad: str | None = None,
+    evidence: Mapping[str, Any] | None = None,
 ) -> str:
     """Make the previous champion score again; returns the digest of the champion there is then.
 
@@ -134,6 +136,7 @@ def roll_back(
         reason: why; it is recorded.
         on_warning: told when MLflow could not be brought in line.
         bad: the model to be rid of; when it is champion no more, nothing is done: safe to repeat.
+        evidence: what speaks for it; it is recorded.
 
     Raises:
         NotFoundError: there is no earlier champion, or no such model.
@@ -153,7 +156,7 @@ def roll_back(
             against=present,
             decided_by=by,
             reason=reason,
-            evidence={},
+            evidence=dict(evidence or {}),
         )
     )
     mirror(workspace, on_warning)
@@ -165,7 +168,7 @@ def mirror(workspace: Workspace, on_warning: Callable[[str], None]) -> None:
     from training.tracking import TrackingError, mirror_aliases
 
     champion = workspace.registry.champion_digest()
-    if champion is None:
+    if champion is None or not workspace.is_catalogued:
         return
     try:
         previous = workspace.registry.find("previous")
@@ -177,8 +180,18 @@ def mirror(workspace: Workspace, on_warning: Callable[[str], None]) -> None:
         on_warning(f"MLflow's aliases were not moved ({error}); the decision itself is recorded")
 
 
-def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed: int) -> Verdict:
-    """What the evidence says about a model against another, or against none."""
+def paired_verdict(
+    workspace: Workspace, digest: str, present: str | None, seed: int, since: int | None = None
+) -> Verdict:
+    """What the evidence says about a model against another, or against none.
+
+    Args:
+        workspace: the installation.
+        digest: of the model.
+        present: of the other; None: there is none.
+        seed: of the resampling.
+        since: only rows from this instant on count; None: all that neither has learned from.
+    """
     challenger = workspace.registry.load(digest)
     if present is None:
         return _first(workspace, challenger, seed)
@@ -186,7 +199,7 @@ def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed:
     if not comparable(challenger, champion):
         return Verdict("undecided", f"undecided: {_why_not(challenger, champion)}", {})
     matured = matured_rows(workspace, champion.definition)
-    rows = after_boosters(matured, challenger, champion)
+    rows = _since(after_boosters(matured, challenger, champion), since)
     if rows is None:
         return _nothing_new()
     same_order = np.array_equal(
@@ -200,6 +213,14 @@ def paired_verdict(workspace: Workspace, digest: str, present: str | None, seed:
     if max(map(calibrated_through, (challenger, champion))) < int(rows.dataset.as_of.min()):
         return _as_they_are(rows, challenger, champion, seed, False)
     return _as_recalibrated(rows, challenger, champion, seed)
+
+
+def _since(rows: Unseen | None, since: int | None) -> Unseen | None:
+    """Those of the rows from an instant on; None without any."""
+    if rows is None or since is None:
+        return rows
+    left = np.flatnonzero(rows.dataset.as_of >= since)
+    return rows.take(left) if len(left) else None
 
 
 def _nothing_new() -> Verdict:

@@ -68,6 +68,7 @@ def recalibrate(
     now: int,
     by: str,
     seed: int = 0,
+    follow: bool = False,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Recalibrated:
     """Recalibrate the champion on the outcomes it has not learned from, and decide about it.
@@ -77,6 +78,8 @@ def recalibrate(
         now: the present instant.
         by: who asks.
         seed: which leads share a fold.
+        follow: let the calibration follow the newest outcomes unless following has cost anything, and
+            promote it also where these alone do not decide (`follow_verdict`).
         warn: told when MLflow could not be reached.
 
     Raises:
@@ -96,6 +99,7 @@ def recalibrate(
         wait=wait_of(champion),
         instant=now,
         seed=seed,
+        follow=follow,
     )
     evidence = evidence_on_the_way(unseen, raw, renewed.forward)
     judged = _judged(champion, evidence, renewed.forward, seed)
@@ -112,8 +116,29 @@ def recalibrate(
     )
     workspace.registry.add(digest, summary(dict(model.about)))
     catalogue(workspace, digest, model, judged, "recalibrate", warn, _shown(evidence, judged))
-    carry_out(workspace, digest, renewed.verdict, champion.digest, now=now, by=by, on_warning=warn)
-    return Recalibrated(digest, renewed.verdict, renewed.calibration)
+    verdict = follow_verdict(renewed) if follow else renewed.verdict
+    carry_out(workspace, digest, verdict, champion.digest, now=now, by=by, on_warning=warn)
+    return Recalibrated(digest, verdict, renewed.calibration)
+
+
+def follow_verdict(renewed: Renewed) -> Verdict:
+    """Promote what follows, unless the newest outcomes find nothing wrong with what is said now.
+
+    What follows was said, step by step, before each outcome was known, and has not cost log loss over
+    all outcomes since the booster was trained (`training.renew`): that is evidence on the way of
+    following, and each of its steps need not be proved anew. Nor does it count against the next step
+    that the last ones were late for a jump, while the champion's own level is wrong beyond noise
+    (docs/decisions/0033).
+    """
+    verdict, memory = renewed.verdict, renewed.memory
+    if memory is None or verdict.decision == "promote" or "more_wins_needed" in verdict.evidence:
+        return verdict
+    found = verdict.evidence
+    is_right = "level_lower" not in found or found["level_lower"] <= 1.0 <= found["level_upper"]
+    if verdict.decision == "keep" and is_right:
+        return verdict
+    reason = f"{renewed.calibration.reason} On the newest outcomes alone: {verdict.reason}"
+    return Verdict("promote", reason, {**verdict.evidence, "saved_by_following": memory["saved"]})
 
 
 def _outcomes(workspace: Workspace, champion: PropensityModel) -> tuple[Dataset, Unseen, Rows]:

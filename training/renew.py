@@ -54,6 +54,7 @@ def renew(
     wait: int,
     instant: int,
     seed: int,
+    follow: bool = False,
 ) -> Renewed:
     """Fit both, choose between them, and compare the chosen one with what is said now.
 
@@ -66,13 +67,15 @@ def renew(
         wait: after how long an outcome is known, in microseconds; 0 where there is no horizon.
         instant: the present; outcomes that are not known by then are not followed.
         seed: which leads share a fold.
+        follow: take the one that follows unless that has cost more than it may be luck; else only
+            where it has saved more.
     """
     rows = unseen.dataset
     alike = fit_calibrator(
         raw, rows.y, groups=rows.lead, weights=unseen.weight, seed=seed, start=now
     )
     forward = said_forward(raw, unseen, as_trained, wait, seed)
-    following = _following(raw, unseen, new, as_trained, wait, forward, seed)
+    following = _following(raw, unseen, new, as_trained, wait, forward, seed, follow)
     if following is None:
         expected = out_of_fold(raw, rows.y, rows.lead, unseen.weight, seed, now)
         return Renewed(alike, forward, _verdict(alike, now, expected, raw, unseen, new, seed), None)
@@ -92,6 +95,7 @@ def _following(
     wait: int,
     forward: Forward,
     seed: int,
+    follow: bool,
 ) -> tuple[Forward, PairedDifference] | None:
     """The walk of the one that follows and what it saved; None where it is not to be had, or no gain."""
     if not (forward.waited and wait > 0 and len(forward.began)):
@@ -109,7 +113,8 @@ def _following(
         seed=seed,
         weights=unseen.weight[here],
     )
-    return (walked, saved) if -saved.difference > KEPT_FROM * saved.standard_error else None
+    wanted = -KEPT_FROM if follow else KEPT_FROM
+    return (walked, saved) if -saved.difference > wanted * saved.standard_error else None
 
 
 def _verdict(

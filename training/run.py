@@ -234,7 +234,9 @@ def catalogue(
     warn: Callable[[str], None],
     evidence: Evidence | None = None,
 ) -> str | None:
-    """Log a bundle as an MLflow run; None, with a warning, when MLflow cannot be reached."""
+    """Log a bundle as an MLflow run; None where there is no MLflow, or, with a warning, out of reach."""
+    if not workspace.is_catalogued:
+        return None
     # MLflow takes seconds to import and is only needed here.
     from training.tracking import TrackingError, log_run
 

@@ -131,6 +131,35 @@ def mirror_aliases(uri: str, champion: str, previous: str | None) -> None:
         _within(LOG_SECONDS, mirror)
 
 
+def log_decision(
+    uri: str, artifacts: Path, digest: str, decision: str, *, reason: str, report: Path
+) -> str:
+    """Log a decision about a model as a run of its own, with its report; the run's id.
+
+    Args:
+        uri: MLflow's tracking URI.
+        artifacts: where a local tracking store keeps artifacts.
+        digest: of the model that it is about.
+        decision: what was decided.
+        reason: why.
+        report: a file that shows the evidence.
+
+    Raises:
+        TrackingError: MLflow could not be reached or refused.
+    """
+
+    def log() -> str:
+        _experiment(artifacts)
+        with mlflow.start_run(run_name=f"{decision} {digest[:12]}") as run:
+            mlflow.set_tags({"digest": digest, "decision": decision, "reason": reason[:4_000]})
+            mlflow.log_artifact(str(report))
+            return str(run.info.run_id)
+
+    with _quiet():
+        _reach(uri)
+        return _within(LOG_SECONDS, log)
+
+
 def load_from_mlflow(uri: str, alias: str = "champion") -> Any:
     """The pyfunc model behind an alias, as MLflow's users load it.
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from features.clock import SECOND, iso
-from features.errors import ConflictError, StoreError
+from features.errors import BusyError, StoreError
 from features.store.engine import Store
 from features.store.ingest import insert_ignoring
 from features.store.tables import Instant, metadata
@@ -154,13 +154,13 @@ def holding(
         clock: tells the database's time.
 
     Raises:
-        ConflictError: somebody else does this work; says who, and since when.
+        BusyError: somebody else does this work; says who, and since when.
     """
     with store.write() as connection:
         now = clock(connection)
         lease = take(connection, name, holder, now, seconds)
     if lease.holder != holder:
-        raise ConflictError(
+        raise BusyError(
             f"{name}: {lease.holder} is at it, since {iso(lease.since)}",
             hint=f"Wait for it; if it was killed, its lease ends {seconds:g} s after its last word.",
         )

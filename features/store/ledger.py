@@ -91,6 +91,10 @@ numbers = Table(
 """SQLite: the next id of a score, in one row; PostgreSQL has a sequence for it."""
 
 
+SHADOW = "shadow"
+"""The channel of challengers' scores: kept as evidence, shown to nobody (`features.store.shadows`)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreEntry:
     """One score as it was given.
@@ -103,7 +107,7 @@ class ScoreEntry:
         inputs: the feature row, by column name.
         reasons: the reasons as they were shown.
         channel: where it was shown: `api`, `batch`, `queue` or `file`; `payload` when the facts came
-            with the request, so that the store cannot tell it again.
+            with the request, so that the store cannot tell it again; `SHADOW` when nobody was shown it.
     """
 
     lead: str
@@ -379,8 +383,8 @@ def owners(connection: Connection) -> list[str]:
 
 
 def score_history(connection: Connection, lead_id: str, limit: int = 200) -> list[dict[str, Any]]:
-    """A lead's scores, newest first, with their inputs and reasons decoded."""
-    query = select(scores).where(scores.c.lead_id == lead_id)
+    """A lead's scores that somebody was shown, newest first, with their inputs and reasons decoded."""
+    query = select(scores).where(scores.c.lead_id == lead_id, scores.c.channel != SHADOW)
     query = query.order_by(scores.c.as_of.desc(), scores.c.id.desc()).limit(limit)
     return _mappings(connection, query)
 

@@ -250,6 +250,16 @@ def newest_deal(connection: Connection) -> int | None:
     return None if newest is None else int(newest)
 
 
+def count_deals(connection: Connection, before: int) -> int:
+    """How many deals were recorded before an instant; revisions of one count once."""
+    known = select(deals.c.source, deals.c.external_id).where(deals.c.recorded_at < before)
+    return int(
+        connection.execute(
+            select(func.count()).select_from(known.distinct().subquery())
+        ).scalar_one()
+    )
+
+
 def _columns(rows: list[tuple[int, int, int, int, float]]) -> Deals:
     lead, occurred, recorded, ending, amount = zip(*rows, strict=True) if rows else ((),) * 5
     return Deals(

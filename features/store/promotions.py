@@ -134,13 +134,13 @@ def record_decision(connection: Connection, decision: DecisionRecord) -> None:
 
 def champion(connection: Connection) -> str | None:
     """The digest of the bundle that scores now; None before the first promotion."""
-    line = _line(connection)
+    line = line_of_champions(connection)
     return line[-1] if line else None
 
 
 def previous_champion(connection: Connection) -> str | None:
     """The digest of the champion before this one: where a roll-back leads; None when there is none."""
-    line = _line(connection)
+    line = line_of_champions(connection)
     return line[-2] if len(line) > 1 else None
 
 
@@ -173,8 +173,8 @@ def list_decisions(connection: Connection) -> list[DecisionRecord]:
     return found
 
 
-def _line(connection: Connection) -> list[str]:
-    """The line of champions: a promotion adds one, a roll-back takes the last one off."""
+def line_of_champions(connection: Connection) -> list[str]:
+    """The champions so far, the present one last: a promotion adds one, a roll-back takes one off."""
     line: list[str] = []
     query = select(decisions.c.decision, decisions.c.bundle)
     chosen = query.where(decisions.c.decision.in_(("promote", "roll_back"))).order_by(

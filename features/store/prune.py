@@ -1,9 +1,9 @@
 """Which old scores may go? Renewals of the queue that prove nothing any more; the rest only when asked.
 
 Rule: evidence stays. A score is kept while it is a lead's current one, while its outcome is still out
-(`as_of` + horizon + reporting lag), and, of the queue's renewals, one a lead and cohort period, because
-reports compare what was said with what became true. What was answered to somebody – API, batch, file –
-stays for ever unless that is asked for too.
+(`as_of` + horizon + reporting lag), and, of the queue's renewals and of each shadow's, one a lead and
+cohort period, because reports compare what was said with what became true. What was answered to somebody
+– API, batch, file – stays for ever unless that is asked for too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from features.clock import days
 from features.definition import Definition
 from features.store.engine import Store
-from features.store.ledger import current, scores
+from features.store.ledger import SHADOW, current, scores
 
 _CHUNK = 2_000
 """Scores removed in one transaction: a writer waits for a fraction of a second."""
@@ -48,8 +48,9 @@ def prunable(
     )
     if definition.horizon_days is None:
         known &= ~exists().where(current.c.lead == scores.c.lead, current.c.is_open == 1)
-    superseded = and_(scores.c.channel == "queue", _later_in_its_period(definition))
-    return known & (or_(superseded, scores.c.channel != "queue") if answered else superseded)
+    unseen = scores.c.channel.in_(("queue", SHADOW))
+    superseded = and_(unseen, _later_in_its_period(definition))
+    return known & (or_(superseded, ~unseen) if answered else superseded)
 
 
 def count_prunable(connection: Connection, condition: ColumnElement[bool]) -> Pruning:
@@ -78,7 +79,8 @@ def _later_in_its_period(definition: Definition) -> ColumnElement[bool]:
     newer = scores.alias()
     return exists().where(
         newer.c.lead == scores.c.lead,
-        newer.c.channel == "queue",
+        newer.c.channel == scores.c.channel,
+        or_(scores.c.channel != SHADOW, newer.c.bundle == scores.c.bundle),
         newer.c.as_of // period == scores.c.as_of // period,
         or_(
             newer.c.as_of > scores.c.as_of,

@@ -17,6 +17,7 @@ from features.store import (
     promotions,
     reconciliation,
     reports,
+    turns,
     webhooks,
 )
 from features.store.tables import metadata
@@ -34,5 +35,6 @@ __all__ = [
     "promotions",
     "reconciliation",
     "reports",
+    "turns",
     "webhooks",
 ]

@@ -29,6 +29,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import structlog
 
+from features.clock import DAY
 from features.facts import LeadVersion
 from features.store.files.load import load
 from features.store.ingest import ingest
@@ -36,6 +37,9 @@ from models.workspace import Workspace
 from serving.scoring import Ask, Occasion, score_one
 from serving.state import LiveModel
 from training.config import TrainConfig
+from training.loop.schedule import Line
+from training.loop.steps import Crew
+from training.loop.worker import run_step
 from training.promote import promote, roll_back
 from training.recalibrate import recalibrate
 from training.run import train
@@ -112,6 +116,21 @@ def run_tell(order: dict[str, Any]) -> str:
     return "told"
 
 
+def run_step_of(order: dict[str, Any]) -> str:
+    """A step as a worker runs it, for the due time that `now` falls on."""
+    workspace, now = workspace_of(order), int(order["now"])
+    step = Crew(workspace, "tests", config=QUICK).steps()[order["step"]]
+    ran = run_step(
+        workspace.store,
+        step,
+        clock=lambda: now,
+        holder=order["holder"],
+        line=Line(step.name, DAY),
+        lease_seconds=float(order["lease_seconds"]),
+    )
+    return "answered already" if ran is None else ran.outcome
+
+
 def acknowledge(order: dict[str, Any], what: str) -> None:
     """Tell the outside world; the operating system keeps it when this process is killed."""
     with (Path(order["home"]) / "acknowledged").open("ab", buffering=0) as file:
@@ -126,6 +145,7 @@ JOBS: dict[str, Callable[[dict[str, Any]], str]] = {
     "promote": run_promote,
     "roll back": run_roll_back,
     "recalibrate": run_recalibrate,
+    "step": run_step_of,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from falling_company import HORIZON, company, ratio, rows_of
@@ -10,13 +12,15 @@ from features.clock import DAY
 from models.calibrators import Identity, Offset
 from training.calibrate import fit_calibrator
 from training.forward import followed, said_following, said_forward
+from training.recalibrate import follow_verdict
 from training.renew import Renewed, renew
 from training.unseen import Unseen
+from training.verdicts import Verdict
 
 MONTH = 30 * DAY
 
 
-def renewed(raw: np.ndarray, rows: Unseen, months: int) -> Renewed:
+def renewed(raw: np.ndarray, rows: Unseen, months: int, follow: bool = False) -> Renewed:
     """What the outcomes of the first so many months ask for, when the last of them is known."""
     past = np.flatnonzero(rows.dataset.as_of < months * MONTH)
     return renew(
@@ -28,6 +32,7 @@ def renewed(raw: np.ndarray, rows: Unseen, months: int) -> Renewed:
         wait=HORIZON,
         instant=months * MONTH + HORIZON,
         seed=0,
+        follow=follow,
     )
 
 
@@ -83,3 +88,39 @@ def test_before_any_outcome_is_known_the_training_s_calibration_speaks() -> None
 def test_a_history_too_short_to_wait_is_not_followed() -> None:
     raw, rows = company(7, months=3, drift=0.3)
     assert renewed(raw, rows, 3).memory is None
+
+
+def test_in_a_world_that_stands_still_the_loop_says_about_the_same_by_following_or_not() -> None:
+    """Most such worlds find that following has cost; what is shipped stays near the truth in all."""
+    shipped = [renewed(*company(200 + seed, months=12), 12, follow=True) for seed in range(3)]
+    assert sum(one.memory is None for one in shipped) >= 1
+    for one in shipped:
+        said = one.calibration.calibrator.apply(np.array([-1.7]))
+        assert abs(np.log(said / (1 - said)) + 1.7) < 0.2
+
+
+@pytest.mark.parametrize(
+    ("decision", "level", "follows", "promoted"),
+    [
+        ("promote", (0.5, 0.9), True, True),
+        ("undecided", (0.9, 1.1), True, True),
+        ("undecided", (0.9, 1.1), False, False),
+        ("keep", (0.9, 1.1), True, False),  # nothing is wrong with what is said now
+        ("keep", (2.5, 3.5), True, True),  # the last steps were late for a jump, the next is not
+        ("keep", (2.5, 3.5), False, False),
+    ],
+)
+def test_a_step_of_what_follows_needs_no_proof_of_its_own(
+    decision: str, level: tuple[float, float], follows: bool, promoted: bool
+) -> None:
+    found = renewed(*company(1, months=12, drift=0.1), 12)
+    evidence = {"level_lower": level[0], "level_upper": level[1]}
+    verdict = Verdict(decision, "planted", evidence)  # type: ignore[arg-type]
+    one = replace(found, verdict=verdict, memory=found.memory if follows else None)
+    assert (follow_verdict(one).decision == "promote") == promoted
+
+
+def test_too_few_outcomes_are_followed_by_nobody() -> None:
+    found = renewed(*company(1, months=12, drift=0.1), 12)
+    few = replace(found, verdict=Verdict("undecided", "few", {"more_wins_needed": 4}))
+    assert follow_verdict(few).decision == "undecided"

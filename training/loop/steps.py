@@ -1,0 +1,148 @@
+"""Which steps are there, and what does each do? All that a schedule can name but the queue's scores.
+
+Each is safe to repeat and to kill, and is done under a lease. Steps that make or choose models share
+one: two of them never meet, whoever asked. The queue's step is the service's own work
+(`serving.queue_step`); the command line puts it beside these.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from features.clock import to_datetime
+from features.errors import ConflictError
+from features.store.backup import back_up
+from features.store.prune import prunable
+from features.store.prune import prune as remove
+from models.workspace import Workspace
+from training.config import TrainConfig
+from training.loop.act import Loop
+from training.loop.monitor import monitor
+from training.loop.retrain import retrain
+from training.loop.worker import Said, Step
+from training.recalibrate import recalibrate
+
+MODELS = "models"
+"""The lease of every step that makes a model or chooses one."""
+
+KEEP_DAYS = 400.0
+"""Younger scores are not pruned: a year and the wait for its outcomes can be looked back on."""
+
+KEEP_BACKUPS = 7
+"""Daily backups that are kept; older ones made by this step go."""
+
+SLOTS = {
+    "outcomes": "take in what closed since, from the sources that are set up",
+    "reconcile": "compare the deals with an export, and take in what was missed",
+    "audit": "compute a sample of logged scores again, and count what differs",
+}
+"""Steps of other rooms that a schedule may name; a worker that was not given them passes them over."""
+
+_DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who runs steps of which installation.
+
+    Attributes:
+        workspace: the installation.
+        by: who decides, as it is recorded.
+        seed: of everything that is drawn.
+        warn: told when MLflow could not be reached.
+        config: the choices of its trainings.
+    """
+
+    workspace: Workspace
+    by: str
+    seed: int = 0
+    warn: Callable[[str], None] = lambda _: None
+    config: TrainConfig | None = None
+
+    def steps(self, others: Mapping[str, Step] | None = None) -> dict[str, Step]:
+        """All steps by name; `others` are those of other rooms, such as the queue's."""
+        mine = (
+            Step(
+                "monitor", "monitor", "look at the scores as shown; change nothing", self._monitor
+            ),
+            Step("loop", MODELS, "look, and do what the evidence says", self._loop),
+            Step("recalibrate", MODELS, "a new calibration, if outcomes say so", self._recalibrate),
+            Step("retrain", MODELS, "a challenger, and a decision about it", self._retrain),
+            Step("prune", "prune", f"remove renewals older than {KEEP_DAYS:g} days", self._prune),
+            Step("backup", "backup", f"a copy a day; the last {KEEP_BACKUPS} stay", self._backup),
+        )
+        return {**(others or {}), **{step.name: step for step in mine}}
+
+    def loop(self) -> Loop:
+        """The loop with the real monitor."""
+        return Loop(
+            self.workspace,
+            self._watch,
+            self.by,
+            seed=self.seed,
+            config=self.config,
+            warn=self.warn,
+        )
+
+    def _watch(self, now: int) -> Any:
+        return monitor(self.workspace, now=now, seed=self.seed)
+
+    def _monitor(self, now: int, _stop: Callable[[], bool]) -> Said:
+        seen = monitor(self.workspace, now=now, seed=self.seed)
+        return {"advised": seen.verdict.action, "reason": seen.verdict.reason}
+
+    def _loop(self, now: int, _stop: Callable[[], bool]) -> Said:
+        return self.loop().look(now).to_json()
+
+    def _recalibrate(self, now: int, _stop: Callable[[], bool]) -> Said:
+        done = recalibrate(self.workspace, now=now, by=self.by, seed=self.seed, warn=self.warn)
+        return {
+            "model": done.digest,
+            "decision": done.verdict.decision,
+            "reason": done.verdict.reason,
+        }
+
+    def _retrain(self, now: int, _stop: Callable[[], bool]) -> Said:
+        done = retrain(
+            self.workspace,
+            now=now,
+            by=self.by,
+            seed=self.seed,
+            config=self.config,
+            warn=self.warn,
+        )
+        return {
+            "model": done.digest,
+            "decision": done.verdict.decision,
+            "reason": done.verdict.reason,
+        }
+
+    def _prune(self, now: int, _stop: Callable[[], bool]) -> Said:
+        condition = prunable(self.workspace.definition(), now, KEEP_DAYS)
+        return {"removed": remove(self.workspace.store, condition)}
+
+    def _backup(self, now: int, _stop: Callable[[], bool]) -> Said:
+        """One a day (UTC); a copy that was killed is begun anew."""
+        if not self.workspace.store.is_sqlite:
+            return {
+                "skipped": "PostgreSQL is backed up by its own programs, see docs/operations.md"
+            }
+        home = self.workspace.data_dir / "backups"
+        place = home / f"{to_datetime(now):%Y-%m-%d}"
+        unfinished = home / f".{place.name}"
+        if place.exists():
+            return {"place": str(place), "skipped": "there is one of today"}
+        shutil.rmtree(unfinished, ignore_errors=True)
+        size = back_up(self.workspace.store, self.workspace.definition_path, unfinished)
+        try:
+            unfinished.rename(place)
+        except OSError as error:
+            raise ConflictError(f"{place} cannot be made: {error.strerror}") from error
+        old = sorted(p for p in home.iterdir() if _DATED.fullmatch(p.name))[:-KEEP_BACKUPS]
+        for one in old:
+            shutil.rmtree(one)
+        return {"place": str(place), "bytes": size, "removed": len(old)}
