@@ -9,28 +9,36 @@ from features.store import (
     access,
     audit,
     consent,
+    exposure,
     idempotency,
     keys,
     leases,
     ledger,
+    merges,
     outcomes,
     promotions,
     reconciliation,
+    trials,
     webhooks,
 )
+from features.store.pull import watermarks
 from features.store.tables import metadata
 
 __all__ = [
     "access",
     "audit",
     "consent",
+    "exposure",
     "idempotency",
     "keys",
     "leases",
     "ledger",
+    "merges",
     "metadata",
     "outcomes",
     "promotions",
     "reconciliation",
+    "trials",
+    "watermarks",
     "webhooks",
 ]
