@@ -19,8 +19,8 @@ import typer
 
 from features.errors import PropensityError
 from serving import commands as serving
+from serving import outcome_commands, upkeep_commands
 from serving import record_commands as records
-from serving import upkeep_commands
 from training import commands as training
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ app = typer.Typer(
 )
 app.add_typer(serving.app)
 app.add_typer(records.app)
+app.add_typer(outcome_commands.app)
 app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
 

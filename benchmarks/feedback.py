@@ -9,7 +9,8 @@ tenths that the last model ranks highest, and the real learner (`training.learn`
 each round by all rounds so far:
 
 - `naive`: from all outcomes as they came;
-- `ours`: from the leads that were worked, by weight (`training.loop.selection`), nothing explored;
+- `ours`: P(buys | worked) from those that were and those that were not (`training.loop.selection`),
+  nothing explored;
 - `ours_explore_05`, `ours_explore_10`: the same, and 5 or 10 % of the places are filled by lot.
 
 After the last round each judges leads that nobody has seen: `low_band_ratio` is what is said over what
@@ -43,7 +44,7 @@ from models.workspace import Workspace
 from training.config import TrainConfig
 from training.dataset import Dataset, build_dataset, newest_cutoff
 from training.learn import learn
-from training.loop.selection import Attention, among_worked
+from training.loop.selection import Attention, learn_if_worked
 from training.simulate import Truth, simulate
 from training.splits import grouped_lesson
 
@@ -149,7 +150,9 @@ class School:
                 np.concatenate([one.worked for one, _ in told]),
                 np.concatenate([one.chance for one, _ in told]),
             )
-            lesson = among_worked(lesson, attention)
+            return learn_if_worked(
+                dataset, lesson, attention, self.firm.definition, self.config
+            ).model
         return learn(dataset, lesson, self.firm.definition, self.config).model
 
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from sqlalchemy import Column, Connection, ForeignKey, String, Table, UniqueConstraint, select
+from sqlalchemy import Column, Connection, ForeignKey, String, Table, UniqueConstraint, or_, select
 
 from features.errors import Problem, shown
 from features.quality import LONGEST_SOURCE, instant_problem, text_problem
@@ -169,3 +169,17 @@ def names_of(connection: Connection, keys: Collection[int]) -> dict[int, str]:
     """External ids of leads, by our keys."""
     query = select(leads.c.id, leads.c.external_id).where(leads.c.id.in_(sorted(keys)))
     return {row.id: row.external_id for row in connection.execute(query)}
+
+
+def parts_of(connection: Connection, lead: int | None) -> list[str]:
+    """External ids of the leads that became part of this one, by our key."""
+    if lead is None:
+        return []
+    parts = known_merges(connection, None).parts([lead])
+    return sorted(names_of(connection, parts).values())
+
+
+def forget_merges(connection: Connection, lead: int | None) -> None:
+    """Delete what says that a lead became part of another, or another of it."""
+    of_lead = or_(merges.c.lead == lead, merges.c.survivor == lead)
+    connection.execute(merges.delete().where(of_lead))

@@ -74,12 +74,14 @@ __all__ = [
     "content_of",
     "deals",
     "last_revisions",
+    "last_said",
     "load_outcomes",
     "named",
     "newest_deal",
     "record_deals",
     "record_facts",
     "record_merged",
+    "said_alike",
 ]
 
 deals = Table(
@@ -312,6 +314,18 @@ def last_revisions(connection: Connection, source: str) -> dict[tuple[str, str],
     query = select(deals, leads.c.external_id.label("of")).join(leads)
     rows = connection.execute(query.where(deals.c.source == source))
     return {key_of_deal(deal): deal for deal in sorted(map(_deal, rows), key=rank)}
+
+
+def last_said(connection: Connection, given: Sequence[Deal]) -> dict[tuple[str, str], Deal]:
+    """What is known of these deals: the last revision of each, by source and external id."""
+    told = _revisions(connection, {key_of_deal(deal) for deal in given})
+    return {key: revisions[-1] for key, revisions in told.items()}
+
+
+def said_alike(deal: Deal, known: Mapping[tuple[str, str], Deal]) -> bool:
+    """Whether a deal is known just as it is told now, whenever that was recorded."""
+    here = known.get(key_of_deal(deal))
+    return here is not None and content_of(here) == content_of(deal)
 
 
 def newest_deal(connection: Connection) -> int | None:

@@ -3,29 +3,41 @@
 Two probabilities are easily taken for one another. P(buys | treated as usual) is what all outcomes
 show: it falls for leads that nobody calls, the model ranks them lower still, and eight retrainings
 later it says a third of the truth of them. P(buys | worked) is what a rep who asks *whom shall I
-call?* wants to know. It is learned from the leads that were worked, each standing for 1 / P(worked) of
-its kind; the ledger's log of what was shown says how probable that was, and exploration sees to it
-that it was never 0.
+call?* wants to know. Its order is learned from the leads that were worked, those of a rare lot counting
+for more; its level from all of them, with neglect as a term of its own. Exploration sees to it that some
+leads of every band were worked, and the ledger's log of what was shown says how probable that was.
 
-Source: Horvitz and Thompson (1952) for the weights, Ionides (2008) for truncating them; missing at
-random given the ranking holds because the ranking decided who was worked, and its lots are logged.
+Source: Horvitz and Thompson (1952) for the weights, Ionides (2008) for truncating them; Wager, Chamandy,
+Muralidharan and Najmi (2014) for feedback that the scored cannot be asked about but by lot.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logit
 
+from features.definition import Definition
+from models.calibrators import adjusted
+from models.propensity import PropensityModel
+from training.config import TrainConfig
+from training.dataset import Dataset
+from training.intervals import group_codes
+from training.learn import learn
+from training.logistic import LogisticProblem, Prior, coefficient_errors, fit_logistic
 from training.splits import Fold, Lesson, Piece
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-MOST_WEIGHT = 20.0
-"""Of a row, against one that was sure to be worked: what one lucky win may weigh is bounded, at the
-price of a bias that shrinks as more is explored."""
+MOST_WEIGHT = 4.0
+"""Of a row that was worked by a rare lot, against one that was sure to be worked: more would let single
+wins bend the trees."""
+
+_BELIEVED = Prior(np.array([0.0, 1.0, 0.0]), np.array([0.0, 4.0, 0.04]))
+"""Before outcomes: the scores are right (slope 1 ± 0.5), and neglect may cost anything (0 ± 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +60,69 @@ class Attention:
         floor = np.maximum(self.chance, 1.0 / MOST_WEIGHT)
         return np.where(self.worked, 1.0 / floor, 0.0)
 
-    @property
-    def reached(self) -> float:
-        """The share of rows whose kind can be worked often enough to be learned of, in [0, 1]."""
-        return float(np.mean(self.chance >= 1.0 / MOST_WEIGHT)) if len(self.chance) else 0.0
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """A model of P(buys | worked), and what neglect was found to cost.
+
+    Attributes:
+        model: the model.
+        neglect: what a lead's log-odds lose when nobody works it; None: every row was worked.
+        error: its standard error.
+    """
+
+    model: PropensityModel
+    neglect: float | None
+    error: float | None
+
+
+def learn_if_worked(
+    dataset: Dataset,
+    lesson: Lesson,
+    attention: Attention,
+    definition: Definition,
+    config: TrainConfig,
+) -> Taught:
+    """Learn what becomes of a lead that is worked, from rows of which some were and some were not.
+
+    The order of leads is learned from the rows that were worked. How far the probabilities of high and
+    of low leads lie apart is learned from all rows, because nearly all leads of low bands go unworked:
+    log-odds = a + b · said + c · (not worked), and of a lead that is worked a + b · said is told. It is
+    assumed that neglect takes the same from the log-odds of every lead.
+
+    Args:
+        dataset: rows with known outcomes.
+        lesson: which of them may be learned from.
+        attention: of all rows of the dataset.
+        definition: what the columns are made of.
+        config: the choices of the run.
+
+    Raises:
+        NotEnoughEvidenceError: too few of the rows were worked.
+    """
+    among = among_worked(lesson, attention)
+    learned = learn(dataset, among, definition, config)
+    model, rows = learned.model, lesson.everything.rows
+    neglected = ~attention.worked[rows]
+    if not neglected.any():
+        return Taught(model, None, None)
+    raw = model.raw(dataset.frame.take(rows))
+    if learned.choice is not None:
+        # What was said of a row before it was learned from is not the more certain for it.
+        held = np.concatenate([fold.calibrate.rows for fold in among.folds])
+        raw[np.searchsorted(rows, held)] = learned.choice.raw
+    said = logit(model.calibrator.apply(raw))
+    problem = LogisticProblem(
+        np.column_stack([np.ones(len(rows)), said, neglected]),
+        dataset.y[rows].astype(np.float64),
+        lesson.everything.weight,
+        _BELIEVED,
+        np.zeros(len(rows)),
+    )
+    beta = fit_logistic(problem, not_negative=(1,))
+    errors = coefficient_errors(problem, beta, group_codes(dataset.lead[rows], len(rows)))
+    calibrator = adjusted(model.calibrator, float(beta[1]), float(beta[0]))
+    return Taught(replace(model, calibrator=calibrator), float(beta[2]), float(errors[2]))
 
 
 def among_worked(lesson: Lesson, attention: Attention) -> Lesson:
