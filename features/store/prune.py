@@ -2,9 +2,8 @@
 
 Rule: evidence stays. A score is kept while it is a lead's current one, while its outcome is still out
 (`as_of` + horizon + reporting lag), and, of the queue's renewals, one a lead and cohort period, because
-reports compare what was said with what became true. One that somebody was shown in a list stays too. What was answered to somebody –
-API, batch, file –
-stays for ever unless that is asked for too.
+reports compare what was said with what became true. One that somebody was shown in a list stays too.
+What was answered to somebody – API, batch, file – stays for ever unless that is asked for too.
 """
 
 from __future__ import annotations

@@ -71,3 +71,8 @@ def list_trials(connection: Connection) -> Sequence[Trial]:
         Trial(Rules(row.explore, row.holdout, row.top), row.since, until)
         for row, until in zip(rows, [*ends, None], strict=True)
     ]
+
+
+def arm_text(lead_id: str) -> str:
+    """What the lot is drawn for (`features.store.queue_order.lots`): below the share is held out."""
+    return f"holdout:{lead_id}"

@@ -8,7 +8,8 @@ for more; its level from all of them, with neglect as a term of its own. Explora
 leads of every band were worked, and the ledger's log of what was shown says how probable that was.
 
 Source: Horvitz and Thompson (1952) for the weights, Ionides (2008) for truncating them; Wager, Chamandy,
-Muralidharan and Najmi (2014) for feedback that the scored cannot be asked about but by lot.
+Muralidharan and Najmi (2014) for feedback that nothing but a lot tells of; Kull, Silva Filho and Flach
+(2017) for the beta calibration.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
+from scipy.special import log_expit
 
 from features.definition import Definition
-from models.calibrators import adjusted
+from models.calibrators import Beta
 from models.propensity import PropensityModel
 from training.config import TrainConfig
 from training.dataset import Dataset
@@ -36,8 +37,8 @@ MOST_WEIGHT = 4.0
 """Of a row that was worked by a rare lot, against one that was sure to be worked: more would let single
 wins bend the trees."""
 
-_BELIEVED = Prior(np.array([0.0, 1.0, 0.0]), np.array([0.0, 4.0, 0.04]))
-"""Before outcomes: the scores are right (slope 1 ± 0.5), and neglect may cost anything (0 ± 5)."""
+_BELIEVED = Prior(np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.0, 4.0, 4.0, 0.04]))
+"""Before outcomes: the scores are right (slopes 1 ± 0.5), and neglect may cost anything (0 ± 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,8 @@ def learn_if_worked(
 
     The order of leads is learned from the rows that were worked. How far the probabilities of high and
     of low leads lie apart is learned from all rows, because nearly all leads of low bands go unworked:
-    log-odds = a + b · said + c · (not worked), and of a lead that is worked a + b · said is told. It is
-    assumed that neglect takes the same from the log-odds of every lead.
+    log-odds = beta calibration of the score + n · (not worked), and of a lead that is worked the first
+    part is told. It is assumed that neglect takes the same from the log-odds of every lead.
 
     Args:
         dataset: rows with known outcomes.
@@ -111,18 +112,17 @@ def learn_if_worked(
         # What was said of a row before it was learned from is not the more certain for it.
         held = np.concatenate([fold.calibrate.rows for fold in among.folds])
         raw[np.searchsorted(rows, held)] = learned.choice.raw
-    said = logit(model.calibrator.apply(raw))
     problem = LogisticProblem(
-        np.column_stack([np.ones(len(rows)), said, neglected]),
+        np.column_stack([np.ones(len(rows)), log_expit(raw), -log_expit(-raw), neglected]),
         dataset.y[rows].astype(np.float64),
         lesson.everything.weight,
         _BELIEVED,
         np.zeros(len(rows)),
     )
-    beta = fit_logistic(problem, not_negative=(1,))
+    beta = fit_logistic(problem, not_negative=(1, 2))
     errors = coefficient_errors(problem, beta, group_codes(dataset.lead[rows], len(rows)))
-    calibrator = adjusted(model.calibrator, float(beta[1]), float(beta[0]))
-    return Taught(replace(model, calibrator=calibrator), float(beta[2]), float(errors[2]))
+    calibrator = Beta(float(beta[1]), float(beta[2]), float(beta[0]))
+    return Taught(replace(model, calibrator=calibrator), float(beta[3]), float(errors[3]))
 
 
 def among_worked(lesson: Lesson, attention: Attention) -> Lesson:
