@@ -1,6 +1,6 @@
 """What becomes of low bands when reps work what ranks high, and the model learns from that?
 
-    python -m benchmarks.feedback [--rounds 8] [--leads 20000] [--seed 0] [--json]
+    python -m benchmarks.feedback [--rounds 8] [--leads 60000] [--seed 0] [--json]
 
 Leads of the simulated company, with the features that the product makes of their facts and their true
 probability of buying, come in rounds. A lead that is worked buys with that probability, one that is not
@@ -63,6 +63,15 @@ SCHOOLS = {"naive": None, "ours": 0.0, "ours_explore_05": 0.05, "ours_explore_10
 
 BANDS = 5
 
+EVENTS = 6
+"""A lead, on average; fewer than of a real company, so that there is time for more leads."""
+
+HISTORY = 3
+"""Rounds' worth of leads from before anything scored."""
+
+QUICK = {"leaves": (4,), "folds": 2, "half_lives": (), "learning_rate": 0.1, "most_trees": 200}
+"""The learner's choices that cost most time are made beforehand."""
+
 
 @dataclass(frozen=True)
 class Company:
@@ -79,7 +88,7 @@ class Company:
 
 def company(leads: int, seed: int, scratch: Path) -> Company:
     """Simulate, import, and make the features of every lead at one instant drawn by lot."""
-    simulate(scratch, leads=leads, events=20 * leads, seed=seed)
+    simulate(scratch, leads=leads, events=EVENTS * leads, seed=seed)
     named = {
         "PROPENSITY_DATA_DIR": str(scratch),
         "PROPENSITY_DEFINITION": str(scratch / "definition.yaml"),
@@ -173,6 +182,12 @@ def judged(model: PropensityModel, frame: FeatureFrame, truth: Floats) -> dict[s
     }
 
 
+def in_rounds(rows: Rows, rounds: int) -> list[Rows]:
+    """The leads of the time before anything scored, and those of each round."""
+    parts = np.array_split(rows, rounds + HISTORY)
+    return [np.concatenate(parts[:HISTORY]), *parts[HISTORY:]]
+
+
 def measure(
     rounds: int, leads: int, seed: int, schools: Sequence[str] = tuple(SCHOOLS)
 ) -> dict[str, Any]:
@@ -180,8 +195,8 @@ def measure(
     with tempfile.TemporaryDirectory() as scratch:
         firm = company(leads, seed, Path(scratch))
     judge, learnt = np.split(np.arange(len(firm.truth)), [len(firm.truth) // 5])
-    parts = np.array_split(learnt, rounds + 1)
-    config = TrainConfig(seed=seed, leaves=(4,), folds=3)
+    parts = in_rounds(learnt, rounds)
+    config = TrainConfig(seed=seed, **QUICK)
     found: dict[str, Any] = {"rounds": rounds, "leads": len(firm.truth), "seed": seed}
     for name in schools:
         school = School(firm, config, SCHOOLS[name])
@@ -195,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--leads", type=int, default=20_000)
+    parser.add_argument("--leads", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="nothing but the JSON object")
     chosen = parser.parse_args(arguments)

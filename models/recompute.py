@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from features.catalog import column_kinds
+from features.clock import iso
 from features.errors import BundleError, NoModelError, NotFoundError, PropensityError
 from features.facts import Queries
 from features.frames import FeatureFrame
@@ -61,6 +62,28 @@ class Replay:
             return None
         off = (self.raw - self.logged["raw"], self.probability - self.logged["probability"])
         return all(abs(one) <= EXACT for one in off)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data: what was given, what comes out now, and why."""
+        logged = self.logged
+        given = ("raw", "probability", "route", "reasons", "warnings", "inputs")
+        return {
+            "score_id": logged["id"],
+            "lead": logged["lead_id"] or None,
+            "as_of": iso(logged["as_of"]),
+            "scored_at": iso(logged["scored_at"]),
+            "model": logged["bundle"],
+            "definition": logged["definition"],
+            "channel": logged["channel"],
+            "given": {name: logged[name] for name in given},
+            "anew": None
+            if self.raw is None
+            else {"raw": self.raw, "probability": self.probability},
+            "same": self.is_same,
+            "same_row": self.same_row,
+            "why_not": self.why_not,
+            "reasons": list(self.reasons),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ from serving.routes import (
     model,
     pages,
     queue,
+    replays,
     scores,
     sign_in,
     webhooks,
@@ -122,6 +123,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     app.add_middleware(Envelope, metrics=metrics, hsts_seconds=settings.hsts_seconds)
     for part in (
         scores,
+        replays,
         insights,
         ingest,
         webhooks,
