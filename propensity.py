@@ -22,6 +22,7 @@ from serving import commands as serving
 from serving import outcome_commands, upkeep_commands
 from serving import record_commands as records
 from training import commands as training
+from training.loop import holdout_commands
 
 if TYPE_CHECKING:
     from features.store.engine import Connection
@@ -39,6 +40,7 @@ app.add_typer(records.app)
 app.add_typer(outcome_commands.app)
 app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
+app.add_typer(holdout_commands.app)
 
 
 @app.command()

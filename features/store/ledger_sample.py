@@ -10,6 +10,7 @@ from sqlalchemy import Connection, exists, func, select, text
 
 from features.store.exposure import shown
 from features.store.ledger import numbers, read_score, scores
+from features.store.tables import leads
 
 _STEP, _RING = 48_271, 1_000_003
 """Of a lattice over the ids: neighbours, which one request brought, fall far apart."""
@@ -75,3 +76,15 @@ def _following(connection: Connection) -> int:
         row = connection.execute(text("SELECT last_value, is_called FROM scores_id_seq")).one()
         return int(row[0]) + int(bool(row[1]))
     return int(connection.execute(select(numbers.c.next)).scalar_one())
+
+
+def first_scores(connection: Connection, since: int, until: int) -> tuple[list[str], list[int]]:
+    """Each stored lead's first score for the queue in `[since, until)`: external ids and as-ofs."""
+    query = select(leads.c.external_id, func.min(scores.c.as_of).label("as_of"))
+    query = query.select_from(scores.join(leads, leads.c.id == scores.c.lead))
+    query = query.where(
+        scores.c.channel == "queue", scores.c.as_of >= since, scores.c.as_of < until
+    )
+    rows = connection.execute(query.group_by(leads.c.external_id).order_by(leads.c.external_id))
+    found = [(str(row.external_id), int(row.as_of)) for row in rows]
+    return [lead for lead, _ in found], [as_of for _, as_of in found]

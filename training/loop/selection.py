@@ -37,8 +37,9 @@ MOST_WEIGHT = 4.0
 """Of a row that was worked by a rare lot, against one that was sure to be worked: more would let single
 wins bend the trees."""
 
-_BELIEVED = Prior(np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.0, 4.0, 4.0, 0.04]))
-"""Before outcomes: the scores are right (slopes 1 ± 0.5), and neglect may cost anything (0 ± 5)."""
+_BELIEVED = Prior(np.array([0.0, 1.0, 1.0, 0.0, 0.0]), np.array([0.0, 4.0, 4.0, 0.04, 16.0]))
+"""Before outcomes: the scores are right (slopes 1 ± 0.5), neglect may cost anything (0 ± 5), and costs
+leads of all scores about the same log-odds (0 ± 0.25 for each of the score's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Taught:
 
     Attributes:
         model: the model.
-        neglect: what a lead's log-odds lose when nobody works it; None: every row was worked.
+        neglect: what is added to the log-odds of a lead of middling score when nobody works it; None:
+            every row was worked.
         error: its standard error.
     """
 
@@ -88,8 +90,8 @@ def learn_if_worked(
 
     The order of leads is learned from the rows that were worked. How far the probabilities of high and
     of low leads lie apart is learned from all rows, because nearly all leads of low bands go unworked:
-    log-odds = beta calibration of the score + n · (not worked), and of a lead that is worked the first
-    part is told. It is assumed that neglect takes the same from the log-odds of every lead.
+    log-odds = beta calibration of the score + (n + m · score) · (not worked), and of a lead that is
+    worked the first part is told.
 
     Args:
         dataset: rows with known outcomes.
@@ -112,8 +114,10 @@ def learn_if_worked(
         # What was said of a row before it was learned from is not the more certain for it.
         held = np.concatenate([fold.calibrate.rows for fold in among.folds])
         raw[np.searchsorted(rows, held)] = learned.choice.raw
+    middle = float(raw.mean())
+    columns = (np.ones(len(rows)), log_expit(raw), -log_expit(-raw), neglected)
     problem = LogisticProblem(
-        np.column_stack([np.ones(len(rows)), log_expit(raw), -log_expit(-raw), neglected]),
+        np.column_stack([*columns, neglected * (raw - middle)]),
         dataset.y[rows].astype(np.float64),
         lesson.everything.weight,
         _BELIEVED,
