@@ -66,10 +66,10 @@ def note_rules(connection: Connection, rules: Rules, now: int) -> bool:
 def list_trials(connection: Connection) -> Sequence[Trial]:
     """All rules that were not the plain ones from the beginning, oldest first."""
     rows = connection.execute(select(trials).order_by(trials.c.since)).all()
-    ends = [row.since for row in rows[1:]]
+    ends = [*(row.since for row in rows), None][1:]
     return [
         Trial(Rules(row.explore, row.holdout, row.top), row.since, until)
-        for row, until in zip(rows, [*ends, None], strict=True)
+        for row, until in zip(rows, ends, strict=True)
     ]
 
 

@@ -149,8 +149,8 @@ class Host:
         until = time.monotonic() + self.timeout_seconds
         try:
             connection.request(ask.method, target, body=ask.body, headers=dict(ask.headers))
-            response = connection.getresponse()
-            return response.status, response.headers, self._body(response, until)
+            with connection.getresponse() as response:
+                return response.status, response.headers, self._body(response, until)
         except ssl.SSLCertVerificationError as error:
             raise self._wrong(f"its certificate is not good: {error.verify_message}") from None
         except (OSError, http.client.HTTPException) as error:

@@ -172,7 +172,8 @@ def pull_outcomes(
         with store.write() as connection:
             pull.write(connection, Told((), (), (), ()))
             set_watermark(connection, name, mark)
-    return replace(pull.found, through=mark.through)
+        pull.found = replace(pull.found, through=mark.through)
+    return pull.found
 
 
 def _pages(source: OutcomeSource, mark: Watermark) -> Any:
