@@ -5,12 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from serving.answers import Reason
+from serving.contracts import EXAMPLE_LEAD
 
-_INPUTS = {"attr_segment": "hotel", "events_visit_30d": 3.0}
-_WORDS = {"raw": 0.25, "probability": 0.34}
+_REASON = {"fact": "event:visit", "label": "Visits", "words": "3 in 30 days", "log_odds": 0.41}
+_NUMBERS = {"raw": -0.663, "probability": 0.34}
+_REPLAY = {
+    "score_id": 4711,
+    "lead": EXAMPLE_LEAD,
+    "as_of": "2026-05-01T12:00:00Z",
+    "scored_at": "2026-05-01T12:00:00Z",
+    "model": "3f9c" + "0" * 60,
+    "definition": "a1b2" + "0" * 60,
+    "channel": "queue",
+    "given": {
+        **_NUMBERS,
+        "route": "telequalify",
+        "reasons": [_REASON],
+        "warnings": [],
+        "inputs": {"attr_segment": "hotel", "ev_visit_30d": 3.0},
+    },
+    "anew": _NUMBERS,
+    "same": True,
+    "same_row": True,
+    "why_not": None,
+    "reasons": [_REASON],
+}
 
 
 class Computed(BaseModel):
@@ -31,6 +53,8 @@ class Given(Computed):
 
 class ReplayAnswer(BaseModel):
     """An old score, computed anew."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_REPLAY]})
 
     score_id: int
     lead: str | None = Field(description="None: the person was erased.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Float, Integer, Table, select
 
+from features.store.consent import lead_hashes
 from features.store.ingest import insert_ignoring
 from features.store.tables import Instant, metadata
 
@@ -59,6 +60,8 @@ def note_rules(connection: Connection, rules: Rules, now: int) -> bool:
     present = known[-1].rules if known else Rules(top=rules.top)
     if present == rules or (present.are_plain and rules.are_plain):
         return False
+    # Lists are read without the right to write: the key that lots are drawn with must be there.
+    lead_hashes(connection, [""])
     row = {"since": now, "explore": rules.explore, "holdout": rules.holdout, "top": rules.top}
     return insert_ignoring(connection, trials, [row]) == 1
 

@@ -17,7 +17,7 @@ from features.store.engine import Store
 from features.store.erasure import erase
 from features.store.exposure import Shown, record_shown
 from features.store.ingest import ingest
-from features.store.ledger import numbers, scores
+from features.store.ledger import current, numbers, scores
 from models.recompute import audit_scores, replay_score
 from models.workspace import Workspace
 from serving.queueing import refresh_queue
@@ -27,8 +27,18 @@ LATER = NOW + HOUR
 
 
 @pytest.fixture
-def scored(store: Store, tmp_path: Path) -> Iterator[Workspace]:
-    """The company, every open lead scored once."""
+def scored(sqlite_store: Store, tmp_path: Path) -> Iterator[Workspace]:
+    """The company in SQLite, every open lead scored once."""
+    yield from scored_on(sqlite_store, tmp_path)
+
+
+@pytest.fixture
+def scored_there(store: Store, tmp_path: Path) -> Iterator[Workspace]:
+    """The same, on SQLite and on PostgreSQL."""
+    yield from scored_on(store, tmp_path)
+
+
+def scored_on(store: Store, tmp_path: Path) -> Iterator[Workspace]:
     fill(store, agreed())
     workspace = workspace_of(store, tmp_path)
     promote(workspace, put_bundle(workspace))
@@ -95,14 +105,20 @@ def test_a_score_that_was_shown_and_is_not_there_is_missing(scored: Workspace) -
 
 
 def test_an_id_that_was_never_given_is_extra_and_one_never_written_is_allowed(
-    scored: Workspace,
+    scored_there: Workspace,
 ) -> None:
+    scored = scored_there
+    assert audit_scores(scored, now=LATER, n=5).is_clean
     with scored.store.write() as connection:
         if scored.store.is_sqlite:
             connection.execute(numbers.update().values(next=numbers.c.next + 5))
         else:
-            connection.execute(select(func.setval("scores_id_seq", func.nextval("scores_id_seq") + 4)))
+            connection.execute(
+                select(func.setval("scores_id_seq", func.nextval("scores_id_seq") + 4))
+            )
     assert audit_scores(scored, now=LATER).unwritten == 5
+    with scored.store.write() as connection:
+        connection.execute(current.delete())
     edited(scored, id=10**9)
     found = audit_scores(scored, now=LATER)
     assert (found.extra, found.unwritten, found.is_clean) == (1, 6, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from hashlib import blake2b
 from itertools import pairwise
 
 import numpy as np
@@ -23,8 +24,8 @@ def drawn(salt: int) -> object:
     """Lots like the database's: for each text its own number, the same again."""
 
     def lots(texts: Sequence[str]) -> list[float]:
-        seeds = [np.random.SeedSequence([salt, *text.encode()]) for text in texts]
-        return [seed.generate_state(1, np.uint64)[0] / 2.0**64 for seed in seeds]
+        found = (blake2b(f"{salt}:{text}".encode(), digest_size=8) for text in texts)
+        return [int.from_bytes(one.digest(), "big") / 2.0**64 for one in found]
 
     return lots
 
@@ -59,12 +60,10 @@ def test_without_shares_the_list_is_the_scores_and_nothing_was_left_to_chance() 
     assert [one.chance for one in found] == [1.0] * 4 + [0.0] * 5
 
 
-@pytest.mark.parametrize("rules", [Rules(0.25, 0.0, 10), Rules(0.13, 0.0, 10)])
+@pytest.mark.parametrize("rules", [Rules(0.25, 0.0, 8), Rules(0.13, 0.0, 8)])
 def test_a_lead_is_among_the_first_as_often_as_is_logged(rules: Rules) -> None:
-    n, days = 24, 3_000
-    first = Counter(
-        one.key for day in range(days) for one in order(n, rules, day=day)[: rules.top]
-    )
+    n, days = 16, 1_500
+    first = Counter(one.key for day in range(days) for one in order(n, rules, day=day)[: rules.top])
     chances = {one.key: one.chance for one in order(n, rules)}
     assert sum(chances.values()) == pytest.approx(rules.top)
     for key, chance in chances.items():
@@ -73,7 +72,7 @@ def test_a_lead_is_among_the_first_as_often_as_is_logged(rules: Rules) -> None:
 
 
 def test_a_held_out_lead_is_first_as_often_as_any_other_whatever_its_score() -> None:
-    rules, n, worlds = Rules(0.0, 0.5, 5), 20, 3_000
+    rules, n, worlds = Rules(0.0, 0.5, 5), 20, 1_500
     among: Counter[int] = Counter()
     held: Counter[int] = Counter()
     logged: dict[int, float] = dict.fromkeys(range(n), 0.0)
@@ -86,7 +85,7 @@ def test_a_held_out_lead_is_first_as_often_as_any_other_whatever_its_score() -> 
     for key in range(n):
         rate, said = among[key] / held[key], logged[key] / held[key]
         assert rate == pytest.approx(said, abs=4.5 * np.sqrt(0.25 * 0.75 / held[key]))
-        assert said == pytest.approx(0.25, abs=0.03)
+        assert said == pytest.approx(0.25, abs=0.04)
 
 
 def test_a_holdout_is_the_same_every_day_and_exploration_is_not() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from features.store.ingest import set_do_not_score
 from features.store.ledger import read_queue
 from features.store.trials import Rules, list_trials
 from serving.queueing import refresh_queue
+from serving.security import SESSION_COOKIE
 from serving.shown_log import ShownLog, list_name
 
 ONE = Shown(lead="L-0000", score=1, at=NOW, list="everybody", rank=1, channel="api")
@@ -55,9 +57,10 @@ def test_a_page_is_noted_as_the_reps_own_list_and_a_search_says_not_what_was_sou
     served_lite: Served,
 ) -> None:
     queued(served_lite)
-    with sign_in(served_lite, "anna", "rep") as person:
-        person.get("/queue")
-        person.get("/queue?q=Company")
+    token, _ = sign_in(served_lite, "anna", "rep")
+    served_lite.client.cookies.set(SESSION_COOKIE, token)
+    for path in ("/queue", "/queue?q=Company"):
+        assert served_lite.client.get(path).status_code == 200
     lists = Counter((row.list, row.channel, row.chance) for row in noted(served_lite))
     assert {name for name, *_ in lists} == {"owner=anna", "owner=anna q"}
     assert {channel for _, channel, _ in lists} == {"page"}
@@ -105,9 +108,7 @@ def test_what_cannot_be_written_now_is_written_later(company_store: Store) -> No
     path = company_store.url.database
     assert path is not None
     company_store.close()
-    import pathlib
-
-    away = pathlib.Path(path).rename(f"{path}.away")
+    away = Path(path).rename(f"{path}.away")
     with pytest.raises(StoreError):
         log.write()
     assert log.waiting == 1
