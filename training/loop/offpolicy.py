@@ -196,7 +196,8 @@ def calibration_if_first(
 
 def _value(estimate: float, error: float, weight: Floats, method: Method) -> Value:
     total = float(weight.sum())
-    effective = total**2 / float(weight @ weight) if total > 0 else 0.0
+    scaled = weight / weight.max() if total > 0 else weight
+    effective = float(scaled.sum()) ** 2 / float(scaled @ scaled) if total > 0 else 0.0
     interval = Interval.around(estimate, error)
     return Value(interval, method, effective, total / len(weight))
 
