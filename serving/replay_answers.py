@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +13,7 @@ from serving.contracts import EXAMPLE_LEAD
 
 _REASON = {"fact": "event:visit", "label": "Visits", "words": "3 in 30 days", "log_odds": 0.41}
 _NUMBERS = {"raw": -0.663, "probability": 0.34}
-_REPLAY = {
+_REPLAY: dict[str, Any] = {
     "score_id": 4711,
     "lead": EXAMPLE_LEAD,
     "as_of": "2026-05-01T12:00:00Z",

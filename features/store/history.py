@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, Select, Table, func, select
 
+from features.clock import before as is_before
 from features.definition import Definition
 from features.facts import Facts, LeadVersion, Queries
 from features.gather import FactsBuilder
@@ -205,7 +206,7 @@ def _of_one(
     for condition in of_leads(table, position.keys() | parts.keys()):
         for row in connection.execute(query.where(condition)):
             lead, end = position.get(row.lead), merged.ended(row.lead)
-            if lead is not None and (end is None or row.recorded_at < end):
+            if lead is not None and (end is None or is_before(row.recorded_at, end)):
                 yield lead, row.recorded_at, row
             for survivor, since in parts.get(row.lead, ()):
                 yield position[survivor], max(row.recorded_at, since), row

@@ -15,6 +15,7 @@ from functools import cached_property
 
 from sqlalchemy import Column, Connection, ForeignKey, String, Table, UniqueConstraint, or_, select
 
+from features.clock import before
 from features.errors import Problem, shown
 from features.quality import LONGEST_SOURCE, instant_problem, text_problem
 from features.store.consent import in_step
@@ -56,7 +57,7 @@ class Merged:
 
     def holder(self, lead: int, recorded_at: int) -> int:
         """Whose a deal of this lead is that was recorded then: merges recorded later do not move it."""
-        while (step := self.into.get(lead)) is not None and step[1] <= recorded_at:
+        while (step := self.into.get(lead)) is not None and not before(recorded_at, step[1]):
             lead = step[0]
         return lead
 
@@ -122,11 +123,11 @@ def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> I
     return IngestReport(added, len(given) - len(problems) - added, problems)
 
 
-def known_merges(connection: Connection, before: int | None) -> Merged:
+def known_merges(connection: Connection, until: int | None) -> Merged:
     """The merges recorded before an instant; all of them without one."""
     query = select(merges.c.lead, merges.c.survivor, merges.c.recorded_at)
-    if before is not None:
-        query = query.where(merges.c.recorded_at < before)
+    if until is not None:
+        query = query.where(merges.c.recorded_at < until)
     rows = [(row.recorded_at, row.lead, row.survivor) for row in connection.execute(query)]
     return _without_rings(rows) if rows else NOTHING_MERGED
 

@@ -43,6 +43,7 @@ class Patience:
             the next attempt.
         sleep: waits.
         lots: spreads the waits of many between half and whole.
+        clock: the present time in seconds since 1970, for a `Retry-After` that is a date.
     """
 
     attempts: int = 5
@@ -50,6 +51,7 @@ class Patience:
     longest_seconds: float = 120.0
     sleep: Callable[[float], None] = time.sleep
     lots: Random = field(default_factory=Random)
+    clock: Callable[[], float] = time.time
 
     def pause(self, attempt: int) -> float:
         """Seconds after the attempt of this number, from 1."""
@@ -174,7 +176,8 @@ class Host:
 
     def _read(self, status: int, headers: Message, body: bytes) -> Answer:
         if status in PASSING:
-            raise _PassingError(f"it answers {status}", _wait(headers.get("Retry-After")))
+            wait = _wait(headers.get("Retry-After"), self.patience.clock)
+            raise _PassingError(f"it answers {status}", wait)
         if status in (401, 403):
             raise self._wrong(f"it answers {status}: is what the variable holds still good?")
         if not 200 <= status < 300:
@@ -242,13 +245,13 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _wait(told: str | None) -> float | None:
+def _wait(told: str | None, clock: Callable[[], float]) -> float | None:
     """Seconds that a Retry-After asks for; None: it says nothing that can be read."""
     if told is None:
         return None
     if told.strip().isdecimal():
         return float(told)
     try:
-        return max(parsedate_to_datetime(told).timestamp() - time.time(), 0.0)
+        return max(parsedate_to_datetime(told).timestamp() - clock(), 0.0)
     except (TypeError, ValueError, OverflowError):
         return None
