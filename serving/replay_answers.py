@@ -70,5 +70,5 @@ class ReplayAnswer(BaseModel):
     same_row: bool | None = Field(
         description="Whether the store as it stood at `as_of` gives the same row; None: not stored."
     )
-    why_not: str | None = Field(description="Why it could not be computed anew.")
+    why_not: str | None = Field(None, description="Why it could not be computed anew.")
     reasons: Sequence[Reason]
