@@ -24,11 +24,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from features.errors import BusyError, PropensityError
 from serving import commands as serving
+from serving import outcome_commands, upkeep_commands
 from serving import record_commands as records
-from serving import upkeep_commands
 from training import commands as training
 from training.loop import commands as loop
-from training.loop import worker_commands
+from training.loop import holdout_commands, worker_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,8 +46,10 @@ app = typer.Typer(
 )
 app.add_typer(serving.app)
 app.add_typer(records.app)
+app.add_typer(outcome_commands.app)
 app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
+app.add_typer(holdout_commands.app)
 app.add_typer(loop.app)
 
 

@@ -60,6 +60,11 @@ def in_days(span: NDArray[np.int64]) -> NDArray[np.float64]:
     return span / float(DAY)
 
 
+def before(one: int, other: int) -> bool:
+    """Whether one instant lies strictly before another."""
+    return one < other
+
+
 def known(occurred_at: Instants, recorded_at: Instants, as_of: Instants) -> Mask:
     """Which facts are known at their as-of: both times strictly before it. Shapes broadcast."""
     return (occurred_at < as_of) & (recorded_at < as_of)

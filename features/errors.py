@@ -12,6 +12,7 @@
     ├── ForbiddenError         403  known, but the role does not allow it
     ├── BundleError            500  a model on disk is not what its digest promises
     ├── NoModelError           503  there is no champion to score with
+    ├── SourceError            502  a CRM that outcomes are fetched from does not answer as it should
     └── StoreError             503  the database is missing, behind its migrations, locked or full
 
 `serving.errors` renders them as problem+json, the command line as one line on stderr.
@@ -147,6 +148,13 @@ class NoModelError(PropensityError):
 
     status = 503
     code = "no-model"
+
+
+class SourceError(PropensityError):
+    """A system that outcomes are fetched from cannot be reached, or answers what it must not."""
+
+    status = 502
+    code = "source"
 
 
 class StoreError(PropensityError):

@@ -3,6 +3,7 @@
     PROPENSITY_DATA_DIR    everything below, by default `var`
     PROPENSITY_DATABASE    an SQLAlchemy URL, by default SQLite in the data directory
     PROPENSITY_DEFINITION  the lead definition, by default `definition.yaml` in the data directory
+    PROPENSITY_SOURCES     the file of outcome sources, by default `sources.yaml` beside the definition
     PROPENSITY_MLFLOW      MLflow's tracking URI, by default SQLite in the data directory; `off`: none
 
 Nothing is read from the environment at import: the command line does it once and hands it on.
@@ -29,12 +30,14 @@ class Workspace:
         database_url: SQLAlchemy URL of the store.
         definition_path: the lead definition's file.
         mlflow_uri: where training runs are tracked.
+        sources_file: the file of outcome sources; None: `sources.yaml` beside the definition.
     """
 
     data_dir: Path
     database_url: str = field(repr=False)
     definition_path: Path
     mlflow_uri: str = field(repr=False)
+    sources_file: Path | None = None
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Workspace:
@@ -49,6 +52,7 @@ class Workspace:
             ),
             mlflow_uri=environment.get("PROPENSITY_MLFLOW")
             or f"sqlite:///{data_dir / 'mlflow.db'}",
+            sources_file=Path(named) if (named := environment.get("PROPENSITY_SOURCES")) else None,
         )
 
     @cached_property
@@ -70,6 +74,11 @@ class Workspace:
     def bundles(self) -> Path:
         """The directory of all bundles."""
         return self.data_dir / "bundles"
+
+    @property
+    def sources_path(self) -> Path:
+        """The file that says where outcomes are fetched from."""
+        return self.sources_file or self.definition_path.with_name("sources.yaml")
 
     def definition(self) -> Definition:
         """The lead definition as it stands in its file now."""

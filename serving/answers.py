@@ -364,6 +364,9 @@ class QueueRow(BaseModel):
     """One open lead of the queue."""
 
     rank: int = Field(description="Its place among all that were asked for, from 1.")
+    place: Literal["score", "explored", "holdout"] = Field(
+        description="Why it stands there: by its score, by a lot of the day, or by a lot of its own."
+    )
     lead: str
     name: str | None
     owner: str | None
@@ -383,6 +386,7 @@ class QueueRow(BaseModel):
 _QUEUED: dict[str, Any] = {
     **{name: _SCORE[name] for name in _SHARED},
     "rank": 1,
+    "place": "score",
     "lead": EXAMPLE_LEAD,
     "name": "Contoso Ltd",
     "owner": "Anna",

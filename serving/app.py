@@ -23,6 +23,7 @@ from features.store.audit import note_definition
 from features.store.idempotency import prune
 from features.store.ledger_writer import LedgerWriter
 from features.store.migrate import require_current
+from features.store.trials import note_rules
 from models.forest_engine import ENGINE
 from models.workspace import Workspace
 from serving import errors, openapi
@@ -45,6 +46,7 @@ from serving.routes import (
     model,
     pages,
     queue,
+    replays,
     reports,
     scores,
     sign_in,
@@ -52,6 +54,7 @@ from serving.routes import (
 )
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
+from serving.shown_log import ShownLog
 from serving.state import LiveModel, Repeating
 
 log = structlog.get_logger("propensity.app")
@@ -59,6 +62,7 @@ log = structlog.get_logger("propensity.app")
 VERSION = "0.1.0"
 _HOUSEKEEPING_SECONDS = 600.0
 _NOTE_USES_SECONDS = 30.0
+_WRITE_SHOWN_SECONDS = 1.0
 _STATIC = Path(__file__).parent / "static"
 
 DESCRIPTION = """\
@@ -99,6 +103,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
             await run_in_threadpool(service.ledger.stop)
             with suppress(StoreError):
                 await run_in_threadpool(service.keys.note_uses)
+                await run_in_threadpool(service.shown.write)
             service.store.close()
 
     app = FastAPI(
@@ -119,6 +124,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     app.add_middleware(Envelope, metrics=metrics, hsts_seconds=settings.hsts_seconds)
     for part in (
         scores,
+        replays,
         insights,
         ingest,
         webhooks,
@@ -150,6 +156,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))
     live = LiveModel(workspace, clock, settings.stale_model_days, settings.without_model)
     live.look()
+    with workspace.store.write() as connection:
+        note_rules(connection, settings.rules, clock())
     is_durable = settings.ledger_durability == "durable"
     ledger = LedgerWriter(workspace.store, settings.ledger_queue, is_durable)
     return Service(
@@ -172,6 +180,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         clock=clock,
         ledger=ledger,
         rounds=Rounds(workspace.store, ledger),
+        shown=ShownLog(workspace.store),
     )
 
 
@@ -182,6 +191,7 @@ def _threads(service: Service) -> list[Repeating]:
         Repeating("champion", seconds, _watch(service)),
         Repeating("housekeeping", _HOUSEKEEPING_SECONDS, lambda: _prune(service)),
         Repeating("key uses", _NOTE_USES_SECONDS, service.keys.note_uses),
+        Repeating("shown", _WRITE_SHOWN_SECONDS, service.shown.write),
     ]
     if service.settings.refresh_queue:
         threads.append(Repeating("queue", seconds, lambda: _refresh(service)))

@@ -325,6 +325,19 @@ class DealRow(_Row):
     reason: Text | None = None
 
 
+class MergeRow(_Part):
+    """Two leads that are one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"lead": "L-0008", "survivor": EXAMPLE_LEAD}]}
+    )
+
+    lead: Text = Field(description="The stored lead that has become part of the other.")
+    survivor: Text = Field(description="The stored lead that remains.")
+    recorded_at: Moment | None = Field(None, description="When it became known; by default now.")
+    source: Source = Field("api", description="Which system says so.")
+
+
 def _rows_of(given: object) -> object:
     """A list as it is, or the list under `rows`."""
     if isinstance(given, dict):
@@ -359,6 +372,7 @@ AnswerRows = bulk_of("AnswerRow")
 EventRows = bulk_of("EventRow")
 StageRows = bulk_of("StageRow")
 DealRows = bulk_of("DealRow")
+MergeRows = bulk_of("MergeRow")
 
 
 def read_part(kind: type[P], given: object, where: str) -> P:

@@ -29,6 +29,7 @@ from serving.queueing import QueueRefresher
 from serving.rounds import Rounds
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
+from serving.shown_log import ShownLog
 from serving.state import LiveModel
 
 Clock = Callable[[], int]
@@ -50,6 +51,7 @@ class Service:
     clock: Clock
     ledger: LedgerWriter
     rounds: Rounds
+    shown: ShownLog
 
     @property
     def store(self) -> Store:

@@ -20,7 +20,8 @@ from features.facts import LeadVersion, said
 from features.store.engine import Connection
 from features.store.history import latest_version
 from features.store.ingest import IngestReport, ingest
-from features.store.outcomes import Deal, record_deals, record_facts
+from features.store.merges import Merge
+from features.store.outcomes import Deal, record_deals, record_facts, record_merged
 from features.store.placing import follow_versions
 from serving.contracts import (
     AnswerRow,
@@ -28,6 +29,7 @@ from serving.contracts import (
     EventRow,
     LeadRequest,
     LeadRow,
+    MergeRow,
     StageRow,
     read_part,
 )
@@ -39,7 +41,7 @@ from serving.scoring import Ask, LeadScore, Occasion, Result, score
 
 log = structlog.get_logger("propensity.ingest")
 
-AnyRow = LeadRow | AnswerRow | EventRow | StageRow | DealRow
+AnyRow = LeadRow | AnswerRow | EventRow | StageRow | DealRow | MergeRow
 
 
 def _write_versions(
@@ -67,6 +69,7 @@ ANSWERS = Sort("answers", AnswerRow)
 EVENTS = Sort("events", EventRow)
 STAGES = Sort("stages", StageRow, record_facts)
 DEALS = Sort("deals", DealRow, record_deals)
+MERGES = Sort("merges", MergeRow, record_merged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +166,18 @@ def _written(
         for place, found in report.problems.items():
             i = positions[place]
             problems[i] = [replace(problem, where=f"row {i + 1}") for problem in found]
-        touched = dict.fromkeys(records[i].lead for i in records if i not in problems)
+        touched = dict.fromkeys(
+            lead for i in records if i not in problems for lead in _touched(records[i])
+        )
         taken = Taken(report.added, report.unchanged, problems, list(touched))
         if len(problems) < total:
             once.keep(connection, taken.answer(rescored=0))
     return taken
+
+
+def _touched(record: Any) -> Sequence[str]:
+    """Whose scores a record changes."""
+    return (record.lead, record.survivor) if isinstance(record, Merge) else (record.lead,)
 
 
 def put(parts: Service, lead: str, given: LeadRequest, now: int, once: Once) -> IngestReport:
@@ -235,6 +245,11 @@ def _record(row: AnyRow, definition: Definition, now: int) -> Any:
                 reason=row.reason,
                 source=row.source,
                 external_id=row.external_id,
+            )
+        case MergeRow():
+            recorded = now if row.recorded_at is None else row.recorded_at
+            return Merge(
+                lead=row.lead, survivor=row.survivor, recorded_at=recorded, source=row.source
             )
         case _:
             return of_row(row, definition, now)

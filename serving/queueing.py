@@ -1,9 +1,10 @@
 """Whom shall I call next? The open leads in the order of their raw scores, and how they stay fresh.
 
 A rep sees the own leads only, whatever is asked for. Order and ties are the ledger's: raw score, then
-last touch (newest first), then the lead's id. A portion of the queue is scored outside any transaction
-and written in one, so that nobody waits for a refresh. Of all processes of one database, one refreshes
-at a time: the one that holds the lease.
+last touch (newest first), then the lead's id; where a share is explored or held out, a list that is not
+narrowed is in the order of `serving.placing_by_lot`. A portion of the queue is scored outside any
+transaction and written in one, so that nobody waits for a refresh. Of all processes of one database,
+one refreshes at a time: the one that holds the lease.
 """
 
 from __future__ import annotations
@@ -12,24 +13,31 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.clock import SECOND
+from features.clock import DAY, SECOND
 from features.errors import ConflictError, NoModelError
 from features.store.access import Caller
 from features.store.engine import Connection, Store
 from features.store.history import iter_open, newest_fact, profiles
 from features.store.leases import TERM_SECONDS, holding
 from features.store.ledger import (
+    QueuePage,
     close_older,
     oldest_in_queue,
     owners,
     queue_summary,
     read_queue,
 )
+from features.store.queue_order import lots, queue_rows, whole_list
+from features.store.trials import Rules
+from serving.placing_by_lot import placed
 from serving.scoring import Occasion, Scorer, keep, score_facts
 from serving.security import sees_owner
+from serving.shown_log import list_name
 
 PAGE = 50
 """Rows of a page."""
+
+PLAIN = Rules()
 
 LEASE = "queue refresh"
 """The lease under which the queue is scored anew."""
@@ -40,12 +48,14 @@ class QueueView:
     """A page of the queue.
 
     Attributes:
-        rows: the leads in order, as the ledger gives them (`lead_id`, `raw`, `probability`, …).
+        rows: the leads in order, as the ledger gives them (`lead_id`, `raw`, `probability`, …), and why
+            each stands there (`place`) with the chance that it had of the first places (`chance`).
         total: how many leads there are on all pages.
         offset: how many come before this page.
         routes: how many open leads each route has, of the owner looked at.
         owners: whose leads may be chosen; empty for a rep.
         owner: whose leads these are; None: everybody's.
+        name: how the list is called in the log of what was shown.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -54,6 +64,7 @@ class QueueView:
     routes: Mapping[str, int]
     owners: Sequence[str]
     owner: str | None
+    name: str
 
 
 def queue_page(
@@ -66,6 +77,8 @@ def queue_page(
     search: str | None = None,
     page: int = 1,
     per_page: int = PAGE,
+    rules: Rules = PLAIN,
+    now: int = 0,
 ) -> QueueView:
     """A page of the queue as this caller may see it; pages count from 1."""
     offset = (page - 1) * per_page
@@ -78,6 +91,8 @@ def queue_page(
         search=search,
         limit=per_page,
         offset=offset,
+        rules=rules,
+        now=now,
     )
 
 
@@ -91,27 +106,74 @@ def queue_slice(
     search: str | None = None,
     limit: int = PAGE,
     offset: int = 0,
+    rules: Rules = PLAIN,
+    now: int = 0,
 ) -> QueueView:
-    """The rows from `offset` on; see `features.store.ledger.read_queue` for the filters."""
+    """The rows from `offset` on; see `features.store.ledger.read_queue` for the filters.
+
+    Args:
+        connection: an open connection.
+        caller: who asks.
+        owner: only this owner's leads, for those who may choose.
+        route: only this route's.
+        kind: only prospects, or only clients.
+        search: only leads whose name or id contains this.
+        limit: rows at most.
+        offset: rows before them.
+        rules: what is explored and held out.
+        now: the present instant, whose day decides which lots are drawn.
+    """
     mine = sees_owner(caller)
     whose = mine if mine is not None else owner
-    found = read_queue(
-        connection,
-        owner=whose,
-        route=route,
-        kind=kind,
-        search=search,
-        limit=limit,
-        offset=offset,
-    )
+    is_whole = not (route or kind or search)
+    if is_whole and not rules.are_plain:
+        found = _by_lot(connection, whose, rules, now, limit, offset)
+        rows = found.rows
+    else:
+        found = read_queue(
+            connection,
+            owner=whose,
+            route=route,
+            kind=kind,
+            search=search,
+            limit=limit,
+            offset=offset,
+        )
+        rows = _by_score(found, offset, rules, is_whole)
     return QueueView(
-        rows=found.rows,
+        rows=rows,
+        name=list_name(whose, ("route", route), ("kind", kind), ("q", search)),
         total=found.total,
         offset=offset,
         routes=queue_summary(connection, whose),
         owners=[] if mine is not None else owners(connection),
         owner=whose,
     )
+
+
+def _by_score(
+    found: QueuePage, offset: int, rules: Rules, is_whole: bool
+) -> list[Mapping[str, Any]]:
+    """Rows in the order of their scores; in a whole list that was certain beforehand."""
+    return [
+        {**row, "place": "score", "chance": float(offset + i < rules.top) if is_whole else None}
+        for i, row in enumerate(found.rows)
+    ]
+
+
+def _by_lot(
+    connection: Connection, owner: str | None, rules: Rules, now: int, limit: int, offset: int
+) -> QueuePage:
+    """A part of a list in which lots were drawn."""
+    name = list_name(owner)
+    ordered = whole_list(connection, owner)
+    order = placed(ordered, rules, name, now // DAY, lambda texts: lots(connection, texts))
+    part = {one.key: one for one in order[offset : offset + limit]}
+    rows = [
+        {**row, "place": part[row["key"]].place, "chance": part[row["key"]].chance}
+        for row in queue_rows(connection, list(part))
+    ]
+    return QueuePage(rows=rows, total=len(order))
 
 
 def refresh_queue(

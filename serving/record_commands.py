@@ -259,3 +259,63 @@ def audit_verify(
     tell(content, escape("\n".join(words)), as_json)
     if problems:
         raise typer.Exit(1)
+
+
+@audit.command("scores")
+def audit_scores(
+    n: Annotated[int, typer.Option("--n", min=1, help="How many scores, at most.")] = 1_000,
+    share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Instead: this share of all scores.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which ones; by default those of the day.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute a sample of old scores anew; exit code 1 when one is wrong, missing or not ours."""
+    from features.clock import DAY
+    from features.store.ledger_sample import count_ids
+    from models.recompute import audit_scores as recompute
+
+    here, at = _current(), now()
+    if share is not None:
+        with here.store.read() as connection:
+            n = max(round(share * count_ids(connection).scores), 1)
+    found = recompute(here, now=at, n=n, seed=at // DAY if seed is None else seed)
+    content = found.to_json()
+    lists = ("clean", "mismatched", "changed", "unreplayable")
+    table = Table("", "scores")
+    for name, count in content.items():
+        if name not in lists:
+            table.add_row(name.replace("_", " "), f"{count:,}")
+    for reason, count in found.unreplayable.items():
+        table.add_row(escape(f"not computed anew: {reason}"), f"{count:,}")
+    tell(content, table, as_json)
+    if not found.is_clean:
+        raise typer.Exit(1)
+
+
+@audit.command("replay")
+def audit_replay(
+    score: Annotated[int, typer.Argument(help="The score's id, as answers name it.")],
+    as_json: Json = False,
+) -> None:
+    """Compute one old score anew and explain it; exit code 1 when it comes out otherwise."""
+    from models.recompute import replay_score
+
+    found = replay_score(_current(), score)
+    content = found.to_json()
+    lines = [
+        f"score {score} of {content['lead'] or 'an erased person'} as of {content['as_of']}",
+        f"given    {content['given']['probability']:.6f}  raw {content['given']['raw']:+.6f}",
+        "anew     "
+        + (
+            f"not computed: {found.why_not}"
+            if found.probability is None or found.raw is None
+            else f"{found.probability:.6f}  raw {found.raw:+.6f}"
+        ),
+        *(f"{r['log_odds']:+7.3f}  {r['label']}: {r['words']}" for r in content["reasons"]),
+    ]
+    tell(content, escape("\n".join(lines)), as_json)
+    if found.is_same is False:
+        raise typer.Exit(1)

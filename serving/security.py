@@ -56,6 +56,8 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "POST /v1/events": MACHINES,
     "POST /v1/stages": MACHINES,
     "POST /v1/deals": DESKS,
+    "POST /v1/merges": MACHINES,
+    "GET /v1/scores/{score}": frozenset({"analyst", "admin"}),
     "POST /v1/webhooks/{source}": PUBLIC,  # but see SIGNED
     "GET /v1/queue": EVERYBODY,
     "GET /v1/model": EVERYBODY,

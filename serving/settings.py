@@ -11,6 +11,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from features.store.trials import Rules
+
 MIB = 2**20
 
 
@@ -73,6 +75,26 @@ class Settings(BaseSettings):
     )
     refresh_queue: bool = Field(
         default=True, description="Whether this process keeps the queue's scores fresh."
+    )
+    explore_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the first places of a list that goes to leads from further down, by a "
+        "lot of the day, so that low bands go on being observed; 0.05 to 0.1 is usual.",
+    )
+    holdout_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=0.5,
+        description="Share of the leads whose place does not follow their score, by a lot of their "
+        "own, so that `propensity holdout` can tell what the scoring brings.",
+    )
+    first_places: int = Field(
+        default=50,
+        ge=1,
+        le=1_000,
+        description="How many places of a list are the first ones: about what a rep works in a day.",
     )
     ledger_durability: Literal["durable", "queued"] = Field(
         default="durable",
@@ -142,3 +164,8 @@ class Settings(BaseSettings):
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severity to log."
     )
+
+    @property
+    def rules(self) -> Rules:
+        """How lists are put in order."""
+        return Rules(self.explore_share, self.holdout_share, self.first_places)

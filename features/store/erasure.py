@@ -22,9 +22,12 @@ from features.errors import NotFoundError, StoreError
 from features.store.audit import Entry, note
 from features.store.consent import alone, bury, erased, lead_hash
 from features.store.engine import Store
+from features.store.exposure import shown
 from features.store.idempotency import forget_lead
 from features.store.ledger import current, scores
+from features.store.merges import forget_merges, parts_of
 from features.store.outcomes import deals
+from features.store.pull.watermarks import waiting
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 _FACTS: tuple[Table, ...] = (lead_versions, answers, events, stages, deals)
@@ -39,6 +42,11 @@ class Erased:
     facts: Mapping[str, int]
     scores: int
     replies: int
+
+    def __add__(self, other: Erased) -> Erased:
+        """What was deleted of both."""
+        facts = {name: n + other.facts[name] for name, n in self.facts.items()}
+        return Erased(facts, self.scores + other.scores, self.replies + other.replies)
 
     def to_json(self) -> dict[str, int]:
         """Counts only."""
@@ -67,7 +75,12 @@ def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
         if erased(connection, [lead_id]):
             return Erased({table.name: 0 for table in _FACTS}, 0, 0)
         raise NotFoundError("there is no such lead", hint="Was its id written as in the CRM?")
+    # What became one with this lead is the same person.
+    parts = [erase(connection, name, by=by, now=now) for name in parts_of(connection, key)]
     connection.execute(delete(current).where(current.c.lead == key))
+    connection.execute(delete(shown).where(shown.c.lead == key))
+    connection.execute(delete(waiting).where(waiting.c.lead_id == lead_id))
+    forget_merges(connection, key)
     facts = {
         table.name: connection.execute(delete(table).where(table.c.lead == key)).rowcount
         for table in _FACTS
@@ -81,7 +94,7 @@ def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
     named = lead_hash(connection, lead_id)
     entry = Entry(at=now, actor=by, action="lead_erased", object=named, detail=done.to_json())
     note(connection, entry)
-    return done
+    return sum(parts, done)
 
 
 def _anonymise(connection: Connection, ids: Sequence[int]) -> int:

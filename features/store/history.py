@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Row, Table, func, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
+from features.clock import before as is_before
 from features.definition import Definition
 from features.facts import Facts, LeadVersion, Queries
 from features.gather import FactsBuilder
 from features.lifecycle import is_open
 from features.store.ingest import chunks, lead_keys, of_leads
+from features.store.merges import Merged, known_merges
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 PORTION = 10_000
@@ -181,24 +183,48 @@ def _facts(
     position: Mapping[int, int],
     before: int,
 ) -> Facts:
-    """Facts of the leads whose keys are in `position`."""
-    builder = FactsBuilder(definition, lead_ids)
+    """Facts of the leads whose keys are in `position`.
 
-    def rows(table: Table, *columns: str) -> Iterator[tuple[int, Row[Any]]]:
+    What happened to a lead that has become part of another, and what it answered, is that one's too,
+    from when that is known; what is recorded of it afterwards is no longer its own, and it is closed.
+    How a lead stands and which stage it is in is said of the survivor alone.
+    """
+    builder = FactsBuilder(definition, lead_ids)
+    merged = known_merges(connection, before)
+
+    def rows(table: Table, *columns: str) -> Iterator[tuple[int, int, Row[Any]]]:
         wanted = [table.c[name] for name in ("lead", "occurred_at", "recorded_at", *columns)]
         query = select(*wanted).where(table.c.recorded_at < before)
-        for condition in of_leads(table, position):
-            for row in connection.execute(query.where(condition)):
-                if (lead := position.get(row.lead)) is not None:
-                    yield lead, row
+        return _of_one(connection, query, table, position, merged)
 
-    for lead, row in rows(lead_versions, "kind", "attributes"):
+    for lead, recorded_at, row in rows(lead_versions, "kind", "attributes"):
         attributes = json.loads(row.attributes)
-        builder.version(lead, row.occurred_at, row.recorded_at, row.kind, attributes)
-    for lead, row in rows(answers, "question", "answer"):
-        builder.answer(lead, row.occurred_at, row.recorded_at, row.question, row.answer)
-    for lead, row in rows(events, "kind", "channel"):
-        builder.event(lead, row.occurred_at, row.recorded_at, row.kind, row.channel)
-    for lead, row in rows(stages, "stage"):
-        builder.stage(lead, row.occurred_at, row.recorded_at, row.stage)
+        builder.version(lead, row.occurred_at, recorded_at, row.kind, attributes)
+    for lead, recorded_at, row in rows(answers, "question", "answer"):
+        builder.answer(lead, row.occurred_at, recorded_at, row.question, row.answer)
+    for lead, recorded_at, row in rows(events, "kind", "channel"):
+        builder.event(lead, row.occurred_at, recorded_at, row.kind, row.channel)
+    for lead, recorded_at, row in rows(stages, "stage"):
+        builder.stage(lead, row.occurred_at, recorded_at, row.stage)
+    for key in merged.into.keys() & position.keys():
+        end = merged.into[key][1]
+        builder.stage(position[key], end, end, "lost")
     return builder.build()
+
+
+def _of_one(
+    connection: Connection,
+    query: Select[Any],
+    table: Table,
+    position: Mapping[int, int],
+    merged: Merged,
+) -> Iterator[tuple[int, int, Row[Any]]]:
+    """Rows of a table, each with whose it is and since when it is known of them."""
+    parts = {} if table in (lead_versions, stages) else merged.parts(position)
+    for condition in of_leads(table, position.keys() | parts.keys()):
+        for row in connection.execute(query.where(condition)):
+            lead, end = position.get(row.lead), merged.ended(row.lead)
+            if lead is not None and (end is None or is_before(row.recorded_at, end)):
+                yield lead, row.recorded_at, row
+            for survivor, since in parts.get(row.lead, ()):
+                yield position[survivor], max(row.recorded_at, since), row

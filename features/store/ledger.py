@@ -346,20 +346,20 @@ def read_queue(
     joined = current.join(leads, leads.c.id == current.c.lead)
     total = connection.execute(select(func.count()).select_from(joined).where(and_(*conditions)))
     page = (
-        select(leads.c.external_id.label("lead_id"), *_SHOWN)
+        select(leads.c.external_id.label("lead_id"), *QUEUE_COLUMNS)
         .select_from(joined.join(scores, scores.c.id == current.c.score))
         .where(and_(*conditions))
-        .order_by(current.c.raw.desc(), *_NEWEST_TOUCH, leads.c.external_id)
+        .order_by(current.c.raw.desc(), *NEWEST_TOUCH, leads.c.external_id)
         .limit(limit)
         .offset(offset)
     )
-    return QueuePage(rows=_mappings(connection, page), total=int(total.scalar_one()))
+    return QueuePage(rows=decoded(connection, page), total=int(total.scalar_one()))
 
 
 # NULLs sort first on one database and last on the other, so whether there was a touch is a column.
-_NEWEST_TOUCH = (current.c.last_touch.is_(None), current.c.last_touch.desc())
+NEWEST_TOUCH = (current.c.last_touch.is_(None), current.c.last_touch.desc())
 
-_SHOWN = (
+QUEUE_COLUMNS = (
     *(current.c[name] for name in ("raw", "probability", "route", "last_touch", "owner", "name")),
     *(current.c[name] for name in ("stage", "kind", "is_open")),
     *(scores.c[name] for name in ("id", "as_of", "scored_at", "reasons", "warnings", "bundle")),
@@ -386,12 +386,12 @@ def score_history(connection: Connection, lead_id: str, limit: int = 200) -> lis
     """A lead's scores that somebody was shown, newest first, with their inputs and reasons decoded."""
     query = select(scores).where(scores.c.lead_id == lead_id, scores.c.channel != SHADOW)
     query = query.order_by(scores.c.as_of.desc(), scores.c.id.desc()).limit(limit)
-    return _mappings(connection, query)
+    return decoded(connection, query)
 
 
 def read_score(connection: Connection, score: int) -> dict[str, Any] | None:
     """One score by its id, decoded; None when there is none."""
-    found = _mappings(connection, select(scores).where(scores.c.id == score))
+    found = decoded(connection, select(scores).where(scores.c.id == score))
     return found[0] if found else None
 
 
@@ -407,7 +407,8 @@ def newest_score(connection: Connection) -> dict[str, Any] | None:
     return dict(row._mapping) if row else None
 
 
-def _mappings(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+def decoded(connection: Connection, query: Select[Any]) -> list[dict[str, Any]]:
+    """The rows of a query, inputs, reasons and warnings read from their JSON."""
     found = [dict(row._mapping) for row in connection.execute(query)]
     for row in found:
         for name in ("inputs", "reasons", "warnings"):

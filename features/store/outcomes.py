@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 from bisect import insort
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
     Column,
+    ColumnElement,
     Connection,
     Float,
     ForeignKey,
@@ -38,29 +39,50 @@ from features.definition import Definition
 from features.errors import ConflictError, Problem, shown
 from features.facts import Record, StageChange
 from features.quality import LONGEST_SOURCE, instant_problem, is_finite, shown_instant, text_problem
+from features.store.closings import (
+    ENDINGS,
+    Deal,
+    Ending,
+    closings,
+    content_of,
+    key_of_deal,
+    named,
+    rank,
+)
 from features.store.consent import ERASED, erased, in_step
 from features.store.ingest import (
     NO_SUCH_LEAD,
     IngestReport,
     chunks,
-    content_key,
     ingest,
     insert_ignoring,
     lead_keys,
     of_leads,
 )
+from features.store.merges import Merge, Merged, known_merges, names_of, record_merges
 from features.store.tables import BigId, Instant, leads, metadata, stages
-
-Ending = Literal["won", "lost", "off_merit", "void"]
-ENDINGS: tuple[Ending, ...] = ("won", "lost", "off_merit", "void")
-"""How a deal can end; `off_merit` is junk, duplicate, test or unreachable, `void` annuls the deal."""
+from features.store.tidied import tidied_up
 
 _OURS = re.compile(r"deal:[0-9a-f]{24}")
 """External ids of the stage changes that deals make."""
 
-_LONG_AGO = -(2**63)
-
-_STAGE = {"won": "won", "lost": "lost", "off_merit": "lost", "void": "reopened"}
+__all__ = [
+    "ENDINGS",
+    "Deal",
+    "Deals",
+    "Ending",
+    "content_of",
+    "deals",
+    "last_revisions",
+    "last_said",
+    "load_outcomes",
+    "named",
+    "newest_deal",
+    "record_deals",
+    "record_facts",
+    "record_merged",
+    "said_alike",
+]
 
 deals = Table(
     "deals",
@@ -79,20 +101,6 @@ deals = Table(
     Index("ix_deals_lead", "lead"),
     Index("ix_deals_recorded", "recorded_at"),
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deal:
-    """A deal that closed at `occurred_at`; `amount` in the company's currency."""
-
-    lead: str
-    ending: Ending
-    occurred_at: int
-    recorded_at: int
-    amount: float | None = None
-    reason: str | None = None
-    source: str = "api"
-    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +137,7 @@ def record_deals(
     }
     good = [named(deal) for i, deal in enumerate(given) if i not in problems]
     _lock(connection, {keys[deal.lead] for deal in good})
-    revisions = _revisions(connection, {_key(deal) for deal in good})
+    revisions = _revisions(connection, {key_of_deal(deal) for deal in good})
     touched = {deal.lead for deal in good} | {d.lead for known in revisions.values() for d in known}
     moved = lead_keys(connection, touched - keys.keys())
     _lock(connection, moved.values())
@@ -137,10 +145,10 @@ def record_deals(
     also = _deals_of(connection, {keys[lead] for lead in touched}) - revisions.keys()
     revisions |= _revisions(connection, also)
     fresh = []
-    for deal in sorted(good, key=_rank):
-        known = revisions.setdefault(_key(deal), [])
+    for deal in sorted(good, key=rank):
+        known = revisions.setdefault(key_of_deal(deal), [])
         if not _is_known(deal, known, now):
-            insort(known, deal, key=_rank)
+            insort(known, deal, key=rank)
             fresh.append(_row(deal, keys))
     insert_ignoring(connection, deals, fresh)
     _write_courses(connection, {lead: keys[lead] for lead in touched}, revisions, definition, now)
@@ -193,9 +201,12 @@ def _write_courses(
     Raises:
         ConflictError: somebody else has written a stage change under an id of ours.
     """
+    merged = known_merges(connection, None)
+    if merged.into:
+        of, revisions = _as_merged(connection, merged, of, revisions)
     worked = _worked(connection, of.values(), definition)
-    closings = _closings(revisions.values(), worked)
-    changes = [change for lead in sorted(of) for change in closings(lead)]
+    course = closings(revisions.values(), worked)
+    changes = [change for lead in sorted(of) for change in course(lead)]
     _forget_others(connection, changes, of.values())
     if ingest(connection, changes, definition, now).problems:
         raise ConflictError(
@@ -204,8 +215,46 @@ def _write_courses(
         )
 
 
+def _as_merged(
+    connection: Connection,
+    merged: Merged,
+    of: Mapping[str, int],
+    revisions: Mapping[tuple[str, str], Sequence[Deal]],
+) -> tuple[Mapping[str, int], Mapping[tuple[str, str], Sequence[Deal]]]:
+    """All that are one with these leads, and their deals: each is whose it was when it was recorded."""
+    names = names_of(connection, merged.family(of.values()))
+    whole = {name: key for key, name in names.items()}
+    _lock(connection, names.keys() - set(of.values()))
+    also = _deals_of(connection, names) - revisions.keys()
+    known = {**revisions, **_revisions(connection, also)}
+
+    def held(deal: Deal) -> Deal:
+        key = whole.get(deal.lead)
+        return (
+            deal if key is None else replace(deal, lead=names[merged.holder(key, deal.recorded_at)])
+        )
+
+    return whole, {key: [held(deal) for deal in told] for key, told in known.items()}
+
+
+def record_merged(
+    connection: Connection, given: Sequence[Merge], definition: Definition, now: int
+) -> IngestReport:
+    """Write which leads have become one, and whom their deals close from then on."""
+    report = record_merges(connection, given, now)
+    good = [one for i, one in enumerate(given) if i not in report.problems]
+    if report.added:
+        named = {name for one in good for name in (one.lead, one.survivor)}
+        _reconsider(connection, named, definition, now)
+    return report
+
+
 def load_outcomes(connection: Connection, lead_ids: Sequence[str], before: int) -> Deals:
     """The last revision of each deal of these leads as recorded before `before`; void ones are gone.
+
+    What a lead buys that is known to be one with another is an outcome of both, from when that is
+    known; its amount stands with the survivor alone. Many losses of one instant and reason, far more
+    than usual, are somebody's tidying up: they are closed off merit (`features.store.tidied`).
 
     Args:
         connection: an open connection.
@@ -214,34 +263,69 @@ def load_outcomes(connection: Connection, lead_ids: Sequence[str], before: int) 
     """
     keys = lead_keys(connection, lead_ids)
     position = {keys[lead]: i for i, lead in enumerate(lead_ids) if lead in keys}
+    merged = known_merges(connection, before)
+    read = merged.family(position) if merged.into else position.keys()
+    query = select(deals).where(deals.c.recorded_at < before, deals.c.ending != "void")
+    query = query.where(~_is_revised(before)).order_by(deals.c.content)
+    tidied = tidied_up(connection, deals, _is_revised(before), before)
+    rows = [
+        (
+            position[whose],
+            row.occurred_at,
+            max(row.recorded_at, since),
+            ENDINGS.index("off_merit" if tidied(row) else row.ending),
+            amount,
+        )
+        for condition in of_leads(deals, read)
+        for row in connection.execute(query.where(condition))
+        for whose, since, amount in _whose(row, merged, position)
+    ]
+    return _columns(sorted(rows, key=lambda row: row[:4]))
+
+
+def _is_revised(before: int) -> ColumnElement[bool]:
+    """Whether a later revision of the deal was recorded before an instant."""
     later = deals.alias()
-    revised = exists().where(
+    return exists().where(
         later.c.source == deals.c.source,
         later.c.external_id == deals.c.external_id,
         later.c.recorded_at < before,
         tuple_(later.c.recorded_at, later.c.content) > tuple_(deals.c.recorded_at, deals.c.content),
     )
-    query = select(deals).where(deals.c.recorded_at < before, deals.c.ending != "void", ~revised)
-    rows = [
-        (
-            position[row.lead],
-            row.occurred_at,
-            row.recorded_at,
-            ENDINGS.index(row.ending),
-            float("nan") if row.amount is None else row.amount,
-        )
-        for condition in of_leads(deals, position)
-        for row in connection.execute(query.where(condition).order_by(deals.c.content))
-        if row.lead in position
-    ]
-    return _columns(sorted(rows, key=lambda row: row[:4]))
+
+
+def _whose(
+    row: Row[Any], merged: Merged, position: Mapping[int, int]
+) -> Iterator[tuple[int, int, float]]:
+    """Which of the leads a deal is an outcome of: our key, known since, and the amount."""
+    amount = float("nan") if row.amount is None else row.amount
+    if row.lead not in merged.all:
+        if row.lead in position:
+            yield row.lead, row.recorded_at, amount
+        return
+    for lead in merged.family([row.lead]) & position.keys():
+        since = merged.one_since(row.lead, lead)
+        assert since is not None, "a family is one"
+        yield lead, since, float("nan") if lead in merged.into else amount
 
 
 def last_revisions(connection: Connection, source: str) -> dict[tuple[str, str], Deal]:
     """The deals of a source as last said, by source and external id; void ones too."""
     query = select(deals, leads.c.external_id.label("of")).join(leads)
     rows = connection.execute(query.where(deals.c.source == source))
-    return {_key(deal): deal for deal in sorted(map(_deal, rows), key=_rank)}
+    return {key_of_deal(deal): deal for deal in sorted(map(_deal, rows), key=rank)}
+
+
+def last_said(connection: Connection, given: Sequence[Deal]) -> dict[tuple[str, str], Deal]:
+    """What is known of these deals: the last revision of each, by source and external id."""
+    told = _revisions(connection, {key_of_deal(deal) for deal in given})
+    return {key: revisions[-1] for key, revisions in told.items()}
+
+
+def said_alike(deal: Deal, known: Mapping[tuple[str, str], Deal]) -> bool:
+    """Whether a deal is known just as it is told now, whenever that was recorded."""
+    here = known.get(key_of_deal(deal))
+    return here is not None and content_of(here) == content_of(deal)
 
 
 def newest_deal(connection: Connection) -> int | None:
@@ -271,33 +355,10 @@ def _columns(rows: list[tuple[int, int, int, int, float]]) -> Deals:
     )
 
 
-def named(deal: Deal) -> Deal:
-    """The deal with an external id: without one of its own, a lead has one deal at a time."""
-    return replace(
-        deal, external_id=deal.external_id or f"#{content_key(deal.lead, deal.occurred_at)}"
-    )
-
-
-def _key(deal: Deal) -> tuple[str, str]:
-    assert deal.external_id is not None, "see named"
-    return deal.source, deal.external_id
-
-
-def content_of(deal: Deal) -> str:
-    """A digest of all that a deal says; equal for two that say the same."""
-    amount = None if deal.amount is None else float(deal.amount)
-    return content_key(deal.lead, deal.ending, deal.occurred_at, amount, deal.reason)
-
-
-def _rank(deal: Deal) -> tuple[int, str]:
-    """Revisions of a deal follow one another by this, in whatever order they arrive."""
-    return deal.recorded_at, content_of(deal)
-
-
 def _is_known(deal: Deal, revisions: Sequence[Deal], now: int) -> bool:
     if deal.recorded_at == now and revisions and content_of(revisions[-1]) == content_of(deal):
         return True
-    return any(_rank(deal) == _rank(revision) for revision in revisions)
+    return any(rank(deal) == rank(revision) for revision in revisions)
 
 
 def _lock(connection: Connection, keys: Collection[int]) -> None:
@@ -317,8 +378,8 @@ def _revisions(
     for chunk in chunks(sorted(keys)):
         for row in connection.execute(everything.where(tuple_(*columns).in_(chunk))):
             deal = _deal(row)
-            found.setdefault(_key(deal), []).append(deal)
-    return {key: sorted(revisions, key=_rank) for key, revisions in found.items()}
+            found.setdefault(key_of_deal(deal), []).append(deal)
+    return {key: sorted(revisions, key=rank) for key, revisions in found.items()}
 
 
 def _deal(row: Row[Any]) -> Deal:
@@ -371,66 +432,6 @@ def _worked(
         for row in connection.execute(query.where(stages.c.lead.in_(chunk))):
             found.setdefault(row.external_id, []).append((row.occurred_at, row.recorded_at))
     return found
-
-
-def _closings(
-    revisions: Iterable[Sequence[Deal]], worked: Mapping[str, Sequence[tuple[int, int]]]
-) -> Callable[[str], Iterator[StageChange]]:
-    """For a lead, the stage changes that all revisions of its deals make."""
-    by_lead: dict[str, list[Deal]] = {}
-    for known in revisions:
-        for lead in {deal.lead for deal in known}:
-            by_lead.setdefault(lead, []).extend(known)
-
-    def of(lead: str) -> Iterator[StageChange]:
-        return _course(lead, by_lead.get(lead, ()), worked.get(lead, ()))
-
-    return of
-
-
-def _course(
-    lead: str, revisions: Sequence[Deal], worked: Sequence[tuple[int, int]]
-) -> Iterator[StageChange]:
-    """How a lead closes and reopens as revisions of its deals are recorded.
-
-    A deal closes its lead when it happened. Annulling it, or moving it to another lead, takes effect
-    when it is recorded, and so does what is closed under an earlier date after that. It reopens the
-    lead unless another deal of it stands and the lead was not worked between that deal and this one.
-    """
-    standing: dict[tuple[str, str], tuple[int, str]] = {}
-    closed = reopened = _LONG_AGO
-    for deal in sorted(revisions, key=_rank):
-        key, stood = _key(deal), standing.pop(_key(deal), None)
-        if deal.lead == lead and deal.ending != "void":
-            at = deal.occurred_at
-            if at <= reopened:
-                at = max(deal.recorded_at, reopened + 1)
-            closing = (at, _STAGE[deal.ending])
-            standing[key] = closing
-            if closing != stood:
-                yield _stage_change(lead, deal, closing[1], at)
-            closed = max(closed, at)
-        elif stood is not None:
-            before = max((at for at, _ in standing.values()), default=None)
-            if before is None or _was_worked(worked, before, stood[0], deal.recorded_at):
-                reopened = max(closed, deal.recorded_at)
-                yield _stage_change(lead, deal, _STAGE["void"], reopened)
-
-
-def _was_worked(worked: Sequence[tuple[int, int]], after: int, until: int, known: int) -> bool:
-    """Whether a lead entered a stage after one close and until another, as far as is known by then."""
-    return any(after < at <= until and recorded <= known for at, recorded in worked)
-
-
-def _stage_change(lead: str, deal: Deal, stage: str, at: int) -> StageChange:
-    return StageChange(
-        lead=lead,
-        stage=stage,
-        occurred_at=at,
-        recorded_at=deal.recorded_at,
-        source=deal.source,
-        external_id=f"deal:{content_key(deal.external_id, lead, stage, at, deal.recorded_at)}",
-    )
 
 
 def _forget_others(

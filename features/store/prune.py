@@ -2,8 +2,9 @@
 
 Rule: evidence stays. A score is kept while it is a lead's current one, while its outcome is still out
 (`as_of` + horizon + reporting lag), and, of the queue's renewals and of each shadow's, one a lead and
-cohort period, because reports compare what was said with what became true. What was answered to somebody
-– API, batch, file – stays for ever unless that is asked for too.
+cohort period, because reports compare what was said with what became true. One that somebody was shown
+in a list stays too. What was answered to somebody – API, batch, file – stays for ever unless that is
+asked for too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 from features.clock import days
 from features.definition import Definition
 from features.store.engine import Store
+from features.store.exposure import shown
 from features.store.ledger import SHADOW, current, scores
 
 _CHUNK = 2_000
@@ -45,6 +47,7 @@ def prunable(
         scores.c.scored_at < now - days(older_than_days),
         scores.c.as_of < now - waits,
         ~exists().where(current.c.score == scores.c.id),
+        ~exists().where(shown.c.score == scores.c.id),
     )
     if definition.horizon_days is None:
         known &= ~exists().where(current.c.lead == scores.c.lead, current.c.is_open == 1)

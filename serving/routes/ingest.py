@@ -23,10 +23,22 @@ from serving.contracts import (
     DoNotScoreRequest,
     EventRows,
     LeadRequest,
+    MergeRows,
     StageRows,
 )
 from serving.deps import CallerDep, Conn, NowDep, OnceDep, RequestIdDep, Service, ServiceDep
-from serving.intake import ANSWERS, DEALS, EVENTS, STAGES, Sort, put, put_answer, rescore, take
+from serving.intake import (
+    ANSWERS,
+    DEALS,
+    EVENTS,
+    MERGES,
+    STAGES,
+    Sort,
+    put,
+    put_answer,
+    rescore,
+    take,
+)
 from serving.limits import JsonRoute
 from serving.once import Once
 from serving.routes.scores import LeadPath, profile_for, require_few
@@ -66,6 +78,14 @@ def add_deals(
 ) -> Response:
     """Add deals that closed; a deal also moves its lead into its closing stage."""
     return _add(DEALS, body, parts, now, request_id, once)
+
+
+@router.post("/merges", operation_id="add_merges", response_model=IngestAnswer)
+def add_merges(
+    body: MergeRows, parts: ServiceDep, now: NowDep, request_id: RequestIdDep, once: OnceDep
+) -> Response:
+    """Say which stored leads have become one; what happens from then on is the survivor's."""
+    return _add(MERGES, body, parts, now, request_id, once)
 
 
 @router.put("/leads/{lead}", operation_id="put_lead", response_model=PutAnswer)

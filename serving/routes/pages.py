@@ -30,6 +30,7 @@ from serving.queueing import QueueView, queue_page
 from serving.rendering import html
 from serving.routes.insights import facts_of, supposed
 from serving.security import NO_SUCH_LEAD, SEND_IT_FIRST, require_sight, sees_owner
+from serving.shown_log import showings
 from serving.state import LiveModel, LiveState
 
 router = APIRouter(include_in_schema=False)
@@ -75,7 +76,7 @@ def queue(
     wanted: FiltersDep,
 ) -> Response:
     """Whom shall I call next?"""
-    state, view = live.state, _view(connection, caller, wanted)
+    state, view = live.state, _view(parts, connection, caller, wanted, now)
     newest = newest_score(connection) or {"scored_at": None, "bundle": None}
     heading = _whose(caller, view)
     doubts = _doubts(parts, state, now)
@@ -112,7 +113,7 @@ def queue_rows(
     wanted: FiltersDep,
 ) -> Response:
     """The part of the queue's page that a changed filter replaces; the address follows."""
-    state, view = live.state, _view(connection, caller, wanted)
+    state, view = live.state, _view(parts, connection, caller, wanted, now)
     response = html(
         QueueRows(
             tabs=queue_view.tabs(state.agreed, view.routes, wanted.route),
@@ -200,8 +201,11 @@ def model(
     )
 
 
-def _view(connection: Connection, caller: Caller, wanted: Filters) -> QueueView:
-    return queue_page(
+def _view(
+    parts: Service, connection: Connection, caller: Caller, wanted: Filters, now: int
+) -> QueueView:
+    """A page of the queue; that it was shown is noted."""
+    view = queue_page(
         connection,
         caller,
         owner=wanted.owner or None,
@@ -210,7 +214,11 @@ def _view(connection: Connection, caller: Caller, wanted: Filters) -> QueueView:
         search=wanted.search or None,
         page=wanted.page,
         per_page=queue_view.PAGE_SIZE,
+        rules=parts.settings.rules,
+        now=now,
     )
+    parts.shown.note(showings(view.rows, view.offset + 1, view.name, "page", now))
+    return view
 
 
 def _results(

@@ -50,6 +50,8 @@ POST /v1/answers                      401   200 403 403 403 200 401 401   403 40
 POST /v1/events                       401   200 403 403 403 200 401 401   403 403 403 200 401 401 401
 POST /v1/stages                       401   200 403 403 403 200 401 401   403 403 403 200 401 401 401
 POST /v1/deals                        401   200 200 403 403 200 401 401   200 403 403 200 401 401 401
+POST /v1/merges                       401   200 403 403 403 200 401 401   403 403 403 200 401 401 401
+GET /v1/scores/{score}                401   403 200 403 403 200 401 401   200 403 403 200 401 401 401
 GET /v1/queue                         401   200 200 200 200 200 401 401   200 200 200 200 401 401 401
 GET /v1/model                         401   200 200 200 200 200 401 401   200 200 200 200 401 401 401
 GET /v1/model/card                    401   200 200 200 200 200 401 401   200 200 200 200 401 401 401
@@ -93,6 +95,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/stages": [
         {"lead": "L-0000", "stage": "qualified", "occurred_at": "2026-04-01T00:00:00Z"}
     ],
+    "POST /v1/merges": [{"lead": "L-0011", "survivor": "L-0012"}],
     "POST /v1/deals": [{"lead": "L-0009", "ending": "lost", "occurred_at": "2026-04-01T00:00:00Z"}],
 }
 
@@ -160,6 +163,7 @@ def routes_of(served: Served) -> set[str]:
 def status(served: Served, route: str, caller: dict[str, str]) -> int:
     method, path = route.split(" ")
     path = path.replace("{lead:path}", "L-0000").replace("{lead}", "L-0000")
+    path = path.replace("{score}", "1")
     path = "/static/app.css" if path == "/static" else path
     body = {"json": BODIES[route]} if route in BODIES else {}
     served.client.cookies.clear()

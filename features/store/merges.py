@@ -1,0 +1,186 @@
+"""Which leads have become one? What is told of either is the survivor's, from when we learned of it.
+
+Merges are append-only, and what they mean is worked out when facts are read, so that it depends on which
+merges there are and not on the order in which they came. A fact of a merged lead is known of its
+survivor from the later of its own `recorded_at` and the merge's: no feature of an earlier instant
+changes. Of a lead that is said to be merged twice, the merge recorded first counts; one that would close
+a ring is nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from sqlalchemy import Column, Connection, ForeignKey, String, Table, UniqueConstraint, or_, select
+
+from features.clock import before
+from features.errors import Problem, shown
+from features.quality import LONGEST_SOURCE, instant_problem, text_problem
+from features.store.consent import in_step
+from features.store.ingest import NO_SUCH_LEAD, IngestReport, insert_ignoring, lead_keys
+from features.store.tables import BigId, Instant, leads, metadata
+
+merges = Table(
+    "lead_merges",
+    metadata,
+    Column("id", BigId, primary_key=True),
+    Column("lead", BigId, ForeignKey("leads.id"), nullable=False),
+    Column("survivor", BigId, ForeignKey("leads.id"), nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+    Column("source", String(64), nullable=False),
+    UniqueConstraint("lead", "survivor", "recorded_at", name="uq_lead_merges_key"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merge:
+    """`lead` has become part of `survivor`, as was recorded at `recorded_at`."""
+
+    lead: str
+    survivor: str
+    recorded_at: int
+    source: str = "api"
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The merges known at some instant, by our keys of leads: lead -> (survivor, recorded at)."""
+
+    into: Mapping[int, tuple[int, int]]
+
+    @cached_property
+    def all(self) -> set[int]:
+        """All leads that any merge is about."""
+        return {*self.into, *(survivor for survivor, _ in self.into.values())}
+
+    def holder(self, lead: int, recorded_at: int) -> int:
+        """Whose a deal of this lead is that was recorded then: merges recorded later do not move it."""
+        while (step := self.into.get(lead)) is not None and not before(recorded_at, step[1]):
+            lead = step[0]
+        return lead
+
+    def ended(self, lead: int) -> int | None:
+        """When this lead became part of another; None: it has not."""
+        step = self.into.get(lead)
+        return None if step is None else step[1]
+
+    def survivors(self, lead: int) -> dict[int, int]:
+        """The lead, and all that it has become part of, each with since when."""
+        found, since = {lead: _EVER}, _EVER
+        while (step := self.into.get(lead)) is not None:
+            lead, since = step[0], max(since, step[1])
+            found[lead] = since
+        return found
+
+    def one_since(self, lead: int, other: int) -> int | None:
+        """Since when two leads are known to be one; None: they are not."""
+        here, there = self.survivors(lead), self.survivors(other)
+        common = [max(here[above], there[above]) for above in here.keys() & there.keys()]
+        return min(common, default=None)
+
+    def parts(self, survivors: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+        """By each lead that became part of one of these: which ones, and since when."""
+        wanted = set(survivors)
+        found = {}
+        for lead in self.into:
+            above = [(s, since) for s, since in self.survivors(lead).items() if s in wanted]
+            if told := [(s, since) for s, since in above if s != lead]:
+                found[lead] = told
+        return found
+
+    def family(self, of: Collection[int]) -> set[int]:
+        """These leads, and all that are one with any of them."""
+        ends = {list(self.survivors(lead))[-1] for lead in of}
+        return {lead for lead in {*of, *self.all} if not ends.isdisjoint(self.survivors(lead))}
+
+
+_EVER = -(2**63)
+NOTHING_MERGED = Merged({})
+
+
+def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> IngestReport:
+    """Write merges of leads that are there; doing it again changes nothing.
+
+    How deals close the leads follows with `features.store.outcomes.follow_merges`.
+    """
+    in_step(connection)
+    keys = lead_keys(connection, {name for one in given for name in (one.lead, one.survivor)})
+    problems = {i: found for i, one in enumerate(given) if (found := _problems(one, i, keys, now))}
+    known = known_merges(connection, None)
+    rows = [
+        {
+            "lead": keys[one.lead],
+            "survivor": keys[one.survivor],
+            "recorded_at": one.recorded_at,
+            "source": one.source,
+        }
+        for i, one in enumerate(given)
+        if i not in problems and not _is_said(known, keys, one, now)
+    ]
+    added = insert_ignoring(connection, merges, rows)
+    return IngestReport(added, len(given) - len(problems) - added, problems)
+
+
+def known_merges(connection: Connection, until: int | None) -> Merged:
+    """The merges recorded before an instant; all of them without one."""
+    query = select(merges.c.lead, merges.c.survivor, merges.c.recorded_at)
+    if until is not None:
+        query = query.where(merges.c.recorded_at < until)
+    rows = [(row.recorded_at, row.lead, row.survivor) for row in connection.execute(query)]
+    return _without_rings(rows) if rows else NOTHING_MERGED
+
+
+def _without_rings(rows: Iterable[tuple[int, int, int]]) -> Merged:
+    """What merges mean together, first recorded first."""
+    into: dict[int, tuple[int, int]] = {}
+    for recorded_at, lead, survivor in sorted(rows):
+        end = survivor
+        while end in into:
+            end = into[end][0]
+        if lead not in into and end != lead:
+            into[lead] = survivor, recorded_at
+    return Merged(into)
+
+
+def _is_said(known: Merged, keys: Mapping[str, int], one: Merge, now: int) -> bool:
+    """Whether a merge recorded now says only what is known already."""
+    step = known.into.get(keys[one.lead])
+    return one.recorded_at == now and step is not None and step[0] == keys[one.survivor]
+
+
+def _problems(one: Merge, i: int, keys: Mapping[str, int], now: int) -> list[Problem]:
+    wrong = {
+        "lead": None if one.lead in keys else NO_SUCH_LEAD,
+        "survivor": None if one.survivor in keys else NO_SUCH_LEAD,
+        "recorded_at": instant_problem(one.recorded_at, now),
+        "source": text_problem(one.source, LONGEST_SOURCE),
+    }
+    if one.lead == one.survivor:
+        wrong["survivor"] = "a lead cannot become part of itself"
+    return [
+        Problem(f"merge {i + 1}", field, shown(getattr(one, field)), message)
+        for field, message in wrong.items()
+        if message
+    ]
+
+
+def names_of(connection: Connection, keys: Collection[int]) -> dict[int, str]:
+    """External ids of leads, by our keys."""
+    query = select(leads.c.id, leads.c.external_id).where(leads.c.id.in_(sorted(keys)))
+    return {row.id: row.external_id for row in connection.execute(query)}
+
+
+def parts_of(connection: Connection, lead: int | None) -> list[str]:
+    """External ids of the leads that became part of this one, by our key."""
+    if lead is None:
+        return []
+    parts = known_merges(connection, None).parts([lead])
+    return sorted(names_of(connection, parts).values())
+
+
+def forget_merges(connection: Connection, lead: int | None) -> None:
+    """Delete what says that a lead became part of another, or another of it."""
+    of_lead = or_(merges.c.lead == lead, merges.c.survivor == lead)
+    connection.execute(merges.delete().where(of_lead))

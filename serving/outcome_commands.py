@@ -1,0 +1,93 @@
+"""What became of the leads? Fetch it from where deals are closed, and say how they became one.
+
+Heavy imports are inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from serving.telling import Json, err, now, tell, workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from features.store.pull.config import SourceConfig
+    from features.store.pull.run import Pulled
+
+app = typer.Typer(no_args_is_help=True)
+outcomes = typer.Typer(no_args_is_help=True, help="Deals that are fetched from a CRM.")
+app.add_typer(outcomes, name="outcomes")
+
+
+@outcomes.command("pull")
+def outcomes_pull(
+    source: Annotated[
+        str | None, typer.Argument(help="One source of the file; by default all of them.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Fetch and read everything, write nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch what closed, reopened or merged since the last time; exit code 1 when a source fails."""
+    from features.errors import ConflictError, SourceError
+    from features.store.leases import holding
+    from features.store.migrate import require_current
+    from features.store.pull.run import open_source, pull_outcomes
+
+    here, at = workspace(), now()
+    require_current(here.store)
+    definition = here.definition()
+    done: list[Pulled] = []
+    failed: list[dict[str, str]] = []
+    for config in _chosen(here.sources_path, source):
+        try:
+            opened = open_source(config, os.environ)
+            with holding(here.store, f"pull {config.name}"[:64], f"pid {os.getpid()} {at}"):
+                done.append(
+                    pull_outcomes(
+                        here.store, opened, definition=definition, now=at, dry_run=dry_run
+                    )
+                )
+        except (SourceError, ConflictError) as error:
+            failed.append({"source": config.name, "message": error.message})
+            err.print(f"[red]not fetched[/]: {escape(error.message)}", highlight=False)
+    for pulled in done:
+        for problem in pulled.problems[:20]:
+            err.print(f"[yellow]left out[/]: {escape(str(problem))}", highlight=False)
+    content = {"pulled": [one.to_json() for one in done], "failed": failed, "dry_run": dry_run}
+    tell(content, _words(done), as_json)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _chosen(path: Path, name: str | None) -> list[SourceConfig]:
+    from features.errors import NotFoundError
+    from features.store.pull.config import read_sources
+
+    known = read_sources(path)
+    if name is None:
+        return list(known.values())
+    if name not in known:
+        raise NotFoundError(
+            f"{path.name} has no source {name!r}", hint=f"There are: {', '.join(sorted(known))}."
+        )
+    return [known[name]]
+
+
+def _words(done: Sequence[Pulled]) -> Table:
+    from features.clock import iso
+
+    table = Table("source", "rows", "new", "known", "wait for a lead", "left out", "read through")
+    for one in done:
+        counts = (one.rows, one.added, one.unchanged, one.waiting, one.rejected)
+        through = "" if one.through is None else iso(one.through)
+        table.add_row(one.source, *(f"{n:,}" for n in counts), through)
+    return table

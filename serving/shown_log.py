@@ -1,0 +1,103 @@
+"""What was shown to whom? Noted in passing: a list is answered first and written down a moment later.
+
+Bounded in memory and once for each score, place and day; when the database takes no writes, the oldest
+are dropped and counted. What is lost is a showing, never a score.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from features.clock import DAY
+from features.store.engine import Store
+from features.store.exposure import Channel, Shown, record_shown
+
+_TOGETHER = 2_000
+"""Showings of one transaction."""
+
+
+class ShownLog:
+    """Showings on their way into the database.
+
+    Args:
+        store: the database.
+        capacity: how many may wait; the oldest go first.
+    """
+
+    def __init__(self, store: Store, capacity: int = 50_000) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._waiting: dict[tuple[object, ...], Shown] = {}
+        self._noted: set[tuple[object, ...]] = set()
+        self._day = 0
+        self._lock = threading.Lock()
+        self.dropped = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait to be written."""
+        return len(self._waiting)
+
+    def note(self, showings: Sequence[Shown]) -> None:
+        """Remember what was shown; takes no time to speak of, and never fails."""
+        with self._lock:
+            for one in showings:
+                if one.at // DAY != self._day:
+                    self._day = one.at // DAY
+                    self._noted.clear()
+                if one.key in self._noted:
+                    continue
+                if len(self._noted) >= 4 * self._capacity:
+                    self._noted.clear()
+                self._noted.add(one.key)
+                self._waiting[one.key] = one
+            while len(self._waiting) > self._capacity:
+                del self._waiting[next(iter(self._waiting))]
+                self.dropped += 1
+
+    def write(self) -> int:
+        """Write what waits, a part at a time; how many rows were new.
+
+        Raises:
+            StoreError: the database takes no writes; what could not be written goes on waiting.
+        """
+        added = 0
+        while part := list(self._waiting.values())[:_TOGETHER]:
+            with self._store.write() as connection:
+                added += record_shown(connection, part)
+            with self._lock:
+                for one in part:
+                    self._waiting.pop(one.key, None)
+        return added
+
+
+def showings(
+    rows: Sequence[Mapping[str, Any]], first: int, name: str, channel: Channel, at: int
+) -> list[Shown]:
+    """Rows of a queue as they were shown, the first of them in this place (from 1)."""
+    return [
+        Shown(
+            lead=row["lead_id"],
+            score=row["id"],
+            at=at,
+            list=name,
+            rank=first + i,
+            channel=channel,
+            place=row["place"],
+            chance=row["chance"],
+        )
+        for i, row in enumerate(rows)
+    ]
+
+
+def list_name(owner: str | None, *narrowed_by: tuple[str, str | None]) -> str:
+    """How a list is called: whose it is, and by what it was narrowed; of a search only that it was.
+
+    >>> list_name("anna", ("route", "nurture"), ("q", "miller"), ("kind", None))
+    'owner=anna route=nurture q'
+    """
+    whose = "everybody" if owner is None else f"owner={owner}"
+    narrowed = [name if name == "q" else f"{name}={value}" for name, value in narrowed_by if value]
+    return " ".join([whose, *narrowed])

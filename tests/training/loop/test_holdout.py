@@ -1,0 +1,112 @@
+"""Does the holdout tell what the order brings, and only when it does?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from agreed import NOW, agreed
+
+from features.clock import DAY, iso
+from features.errors import NotEnoughEvidenceError
+from features.facts import LeadVersion
+from features.store.engine import Store
+from features.store.ingest import ingest
+from features.store.ledger import QueueEntry, ScoreEntry, record_scores
+from features.store.outcomes import Deal, record_deals
+from features.store.queue_order import lots
+from features.store.trials import Rules, arm_text, note_rules
+from training.loop.holdout import HoldoutReadout, compared, read_holdout
+
+AGREED = agreed()
+START = NOW - 200 * DAY
+LEADS = [f"L{i}" for i in range(60)]
+
+
+def scored(lead: str, as_of: int) -> ScoreEntry:
+    return ScoreEntry(
+        lead=lead,
+        as_of=as_of,
+        scored_at=as_of,
+        raw=0.0,
+        probability=0.5,
+        route="x",
+        bundle="b",
+        definition="d",
+        inputs={},
+        reasons=[],
+        channel="queue",
+    )
+
+
+def test_every_lead_of_an_arm_counts_from_its_first_score_whether_shown_or_not(
+    store: Store,
+) -> None:
+    seen = QueueEntry(
+        last_touch=None, owner=None, name=None, stage=None, kind="prospect", is_open=True
+    )
+    with store.write() as connection:
+        note_rules(connection, Rules(0.0, 0.4, 10), START)
+        opened = [
+            LeadVersion(lead=lead, occurred_at=START - DAY, recorded_at=START - DAY)
+            for lead in LEADS
+        ]
+        ingest(connection, opened, AGREED, NOW)
+        entries = [scored(lead, START + i * DAY) for i, lead in enumerate(LEADS)]
+        entries += [scored(lead, START + (i + 5) * DAY) for i, lead in enumerate(LEADS)]
+        entries += [scored("L0", START - DAY), scored("L1", NOW - DAY)]
+        record_scores(connection, entries, [seen] * len(entries))
+        deals = [
+            Deal(
+                lead=lead,
+                ending="won",
+                occurred_at=START + (i + 89 + i % 2) * DAY,
+                recorded_at=START + (i + 90) * DAY,
+                amount=float(i),
+            )
+            for i, lead in enumerate(LEADS)
+        ]
+        assert not record_deals(connection, deals, AGREED, NOW).problems
+        drawn = lots(connection, [arm_text(lead) for lead in LEADS])
+    found = read_holdout(store, AGREED, NOW)
+    held = [i for i, lot in enumerate(drawn) if lot < 0.4]
+    by_score = [i for i in range(60) if i not in held]
+    for arm, leads in ((found.held_out, held), (found.scored, by_score)):
+        won = [i for i in leads if i % 2 == 0]  # the others bought on the day after their horizon
+        assert (arm.leads, arm.won) == (len(leads), len(won))
+        assert arm.revenue.estimate == pytest.approx(sum(won) / len(leads))
+    assert found.to_json()["since"] == iso(START)
+    assert found.share == 0.4
+
+
+def test_no_holdout_and_one_that_is_too_young_are_told(sqlite_store: Store) -> None:
+    with pytest.raises(NotEnoughEvidenceError, match="no lead was ever held out"):
+        read_holdout(sqlite_store, AGREED, NOW)
+    with sqlite_store.write() as connection:
+        note_rules(connection, Rules(0.0, 0.1, 10), NOW - 9 * DAY)
+    with pytest.raises(NotEnoughEvidenceError, match="has had its horizon yet"):
+        read_holdout(sqlite_store, AGREED, NOW)
+
+
+def read_out(n: int, gain: float, rng: np.random.Generator) -> HoldoutReadout:
+    held = rng.random(n) < 0.3
+    won = (rng.random(n) < np.where(held, 0.1, 0.1 + gain)).astype(np.float64)
+    return compared(won, won * rng.exponential(100.0, n), held, (START, NOW), 0.3)
+
+
+def test_a_difference_that_is_there_is_found_and_one_that_is_not_is_not() -> None:
+    rng = np.random.default_rng(2)
+    none = [read_out(2_000, 0.0, rng) for _ in range(200)]
+    assert np.mean([one.is_decisive for one in none]) <= 0.09
+    assert np.mean([one.revenue.contains(0.0) for one in none]) >= 0.9
+    some = [read_out(2_000, 0.08, rng) for _ in range(50)]
+    assert np.mean([one.is_decisive for one in some]) > 0.9
+    assert np.mean([one.difference.contains(0.08) for one in some]) >= 0.86
+    small = read_out(400, 0.02, np.random.default_rng(0))
+    assert not small.is_decisive
+    assert small.leads_missing is not None
+    assert small.leads_missing > 0
+
+
+def test_one_arm_alone_is_nothing_to_compare() -> None:
+    with pytest.raises(NotEnoughEvidenceError, match="in one arm"):
+        compared(np.ones(3), np.ones(3), np.zeros(3, bool), (START, NOW), 0.1)

@@ -1,0 +1,208 @@
+"""What does the scoring itself bring? Leads placed by score against leads placed by lot.
+
+A lead belongs to an arm by a keyed lot of its id, whether it is ever looked at or not, and all leads of
+an arm are counted: those that were shown because of their score would be a chosen few. A lead counts
+from the first score that it got while the holdout ran; what it bought within the horizon of that, and
+for how much, is its outcome. Both arms get as many first places a lead, so the difference is what the
+order brings, at equal work.
+
+Sources: Newcombe (1998), method 10, for the difference of two rates; Welch (1947) for that of the
+revenues, whose interval is rough where a few deals are most of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.clock import days, iso
+from features.definition import Definition
+from features.errors import NotEnoughEvidenceError
+from features.facts import Queries
+from features.store.engine import Connection, Store
+from features.store.ledger_sample import first_scores
+from features.store.outcomes import Deals, load_outcomes
+from features.store.queue_order import lots
+from features.store.trials import Trial, arm_text, list_trials
+from training.intervals import Floats, Interval, plain, wilson_interval
+from training.labels import WON, label
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One arm: how many leads, how many bought, the rate with its interval, and the revenue a lead."""
+
+    leads: int
+    won: int
+    rate: Interval
+    revenue: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutReadout:
+    """What the two arms came to.
+
+    Attributes:
+        since, until: when the holdout ran; leads first scored in it whose horizon is over count.
+        share: of the leads that were held out.
+        scored, held_out: the arms.
+        difference: of the win rates, scored − held out, with its interval.
+        revenue: of the revenues a lead, likewise, in the company's currency.
+        leads_missing: how many more leads it takes, at these rates, until a difference as large as
+            the one that is seen would show; None: it shows, or there is none to be seen.
+    """
+
+    since: int
+    until: int
+    share: float
+    scored: Arm
+    held_out: Arm
+    difference: Interval
+    revenue: Interval
+    leads_missing: int | None
+
+    @property
+    def is_decisive(self) -> bool:
+        """Whether the interval of the difference leaves out 0."""
+        return not self.difference.contains(0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        found: dict[str, Any] = plain(self)
+        return {
+            **found,
+            "since": iso(self.since),
+            "until": iso(self.until),
+            "decisive": self.is_decisive,
+        }
+
+
+def read_holdout(store: Store, definition: Definition, now: int) -> HoldoutReadout:
+    """What the last holdout has shown so far.
+
+    Raises:
+        NotEnoughEvidenceError: there was none, or no lead of it has had its horizon yet.
+    """
+    with store.read() as connection:
+        trial = _last_holdout(list_trials(connection))
+        wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
+        until = min(trial.until or now, now - wait)
+        leads, as_of = first_scores(connection, trial.since, until)
+        if not leads:
+            raise NotEnoughEvidenceError(
+                f"no lead of the holdout that began {iso(trial.since)} has had its horizon yet",
+                hint="A lead counts once its horizon and the reporting lag are over.",
+            )
+        held = _held_out(connection, leads, trial)
+        deals = load_outcomes(connection, leads, now)
+    queries = Queries(np.arange(len(leads)), np.array(as_of, dtype=np.int64))
+    won = label(queries, deals, definition, now).reason == WON
+    revenue = _revenue(deals, queries, definition)
+    return compared(
+        won.astype(np.float64), revenue, held, (trial.since, until), trial.rules.holdout
+    )
+
+
+def compared(
+    won: Floats,
+    revenue: Floats,
+    held: np.ndarray[Any, np.dtype[np.bool_]],
+    time: tuple[int, int],
+    share: float,
+) -> HoldoutReadout:
+    """The two arms.
+
+    Args:
+        won: shape (n,), 1 for leads that bought.
+        revenue: shape (n,), for how much.
+        held: shape (n,), which were held out.
+        time: since when, and until when.
+        share: of the leads held out, as it was set.
+
+    Raises:
+        NotEnoughEvidenceError: an arm is empty.
+    """
+    if held.all() or not held.any():
+        raise NotEnoughEvidenceError(
+            f"all {len(held):,} leads are in one arm; there is nothing to compare",
+            hint="Wait for more leads.",
+        )
+    scored, other = _arm(won[~held], revenue[~held]), _arm(won[held], revenue[held])
+    difference = _of_rates(scored, other)
+    return HoldoutReadout(
+        *time,
+        share,
+        scored,
+        other,
+        difference,
+        _of_means(revenue[~held], revenue[held]),
+        _missing(scored, other, difference),
+    )
+
+
+def _last_holdout(trials: Sequence[Trial]) -> Trial:
+    """The last time in which leads were held out, at one share."""
+    found = [trial for trial in trials if trial.rules.holdout > 0]
+    if not found:
+        raise NotEnoughEvidenceError(
+            "no lead was ever held out",
+            hint="PROPENSITY_HOLDOUT_SHARE=0.1 holds a tenth of the leads out from then on.",
+        )
+    return found[-1]
+
+
+def _held_out(connection: Connection, leads: Sequence[str], trial: Trial) -> Mask:
+    drawn = lots(connection, [arm_text(lead) for lead in leads])
+    return np.array(drawn) < trial.rules.holdout
+
+
+def _revenue(deals: Deals, queries: Queries, definition: Definition) -> Floats:
+    """What each lead bought for within its horizon, shape (n,); a deal without an amount is 0."""
+    horizon = definition.horizon_days
+    start = queries.as_of[deals.lead]
+    inside = (deals.ending == 0) & (deals.occurred_at >= start)
+    if horizon is not None:
+        inside &= deals.occurred_at < start + days(horizon)
+    amounts = np.nan_to_num(deals.amount[inside])
+    found = np.bincount(deals.lead[inside], weights=amounts, minlength=len(queries))
+    return found.astype(np.float64)
+
+
+def _arm(won: Floats, revenue: Floats) -> Arm:
+    n, wins = len(won), int(won.sum())
+    error = float(revenue.std(ddof=1)) / math.sqrt(n) if n > 1 else math.inf
+    mean = Interval.around(float(revenue.mean()), error)
+    return Arm(n, wins, wilson_interval(wins, n), mean)
+
+
+def _of_rates(one: Arm, other: Arm) -> Interval:
+    """The difference of two rates with Newcombe's interval."""
+    a, b = one.rate, other.rate
+    gap = a.estimate - b.estimate
+    down = math.hypot(a.estimate - a.lower, b.upper - b.estimate)
+    up = math.hypot(a.upper - a.estimate, b.estimate - b.lower)
+    return Interval(gap, gap - down, gap + up, a.level)
+
+
+def _of_means(one: Floats, other: Floats) -> Interval:
+    parts = [
+        float(arm.var(ddof=1)) / len(arm) if len(arm) > 1 else math.inf for arm in (one, other)
+    ]
+    return Interval.around(float(one.mean() - other.mean()), math.sqrt(sum(parts)))
+
+
+def _missing(one: Arm, other: Arm, difference: Interval) -> int | None:
+    """How many more leads a difference of this size takes to show; its interval shrinks as √n."""
+    gap = difference.estimate
+    if gap == 0 or not difference.contains(0.0):
+        return None
+    reach = (difference.upper - difference.lower) / 2
+    n = one.leads + other.leads
+    return math.ceil(n * (reach / abs(gap)) ** 2) - n

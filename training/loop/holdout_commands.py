@@ -1,0 +1,48 @@
+"""What does the scoring bring? The holdout's readout on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from training import commands
+from training.commands import Json
+
+if TYPE_CHECKING:
+    from training.loop.holdout import HoldoutReadout
+
+app = typer.Typer()
+
+
+@app.command()
+def holdout(as_json: Json = False) -> None:
+    """Compare leads placed by score with leads placed by lot: win rate and revenue, with intervals."""
+    import json
+
+    from training.loop.holdout import read_holdout
+
+    workspace = commands._workspace()
+    found = read_holdout(workspace.store, workspace.definition(), commands.now())
+    if as_json:
+        print(json.dumps(found.to_json(), allow_nan=False))  # noqa: T201 - machines read stdout
+    else:
+        commands.out.print(_words(found), highlight=False)
+
+
+def _words(found: HoldoutReadout) -> Table:
+    table = Table("", "leads", "won", "win rate", "revenue a lead")
+    for name, arm in (("by score", found.scored), ("by lot", found.held_out)):
+        rate = f"{arm.rate.estimate:.1%} ({arm.rate.lower:.1%} to {arm.rate.upper:.1%})"
+        table.add_row(name, f"{arm.leads:,}", f"{arm.won:,}", rate, f"{arm.revenue.estimate:,.2f}")
+    gap, money = found.difference, found.revenue
+    rate = f"{gap.estimate:+.1%} ({gap.lower:+.1%} to {gap.upper:+.1%})"
+    table.add_row("the order brings", "", "", rate, f"{money.estimate:+,.2f}")
+    if found.is_decisive:
+        table.caption = "the difference shows"
+    elif found.leads_missing is None:
+        table.caption = "no difference is to be seen"
+    else:
+        table.caption = f"undecided; about {found.leads_missing:,} more leads would show it"
+    return table
