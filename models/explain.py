@@ -91,10 +91,12 @@ def weigh(model: PropensityModel, shares: Floats) -> list[Weighed]:
         model: what scored.
         shares: what each column adds, shape (n, columns).
     """
+    # One more column, of nothing, stands for those that a fact does not have.
+    padded = np.zeros((len(shares), shares.shape[1] + 1))
+    padded[:, :-1] = shares
     totals = np.zeros((len(shares), len(model.facts)))
-    for i, fact in enumerate(model.facts):
-        for column in fact.columns:
-            totals[:, i] += shares[:, column]
+    for columns in model.columns_in_turn:
+        totals += padded[:, columns]
     # Facts are in the order of their names: of equally strong ones the first by name.
     order = np.argsort(-np.abs(totals), axis=1, kind="stable")
     ordered = np.take_along_axis(totals, order, axis=1)

@@ -1,0 +1,63 @@
+"""How is a statement run that is run for every score? Compiled once for a kind of database, then as it is.
+
+SQLAlchemy looks each time whether it has compiled a statement before, which costs more than what SQLite
+does with a small one. Only for statements that never change, of plain numbers and texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ClauseElement, Connection, CursorResult
+from sqlalchemy.sql.compiler import SQLCompiler
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What one kind of driver is given: a text, the names in their order (None: by name), what is fixed."""
+
+    text: str
+    names: Sequence[str] | None
+    fixed: Mapping[str, Any]
+
+    def parameters(self, given: Mapping[str, Any]) -> Any:
+        """What changes and what is fixed, by position or by name."""
+        every = {**self.fixed, **given}
+        return every if self.names is None else tuple([every[name] for name in self.names])
+
+
+class Prepared:
+    """A statement and what it was compiled to.
+
+    Args:
+        statement: with a `bindparam` for all that changes.
+        columns: of an insert, as its rows name them.
+    """
+
+    def __init__(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> None:
+        self._statement = statement
+        self._columns = columns
+        self._compiled: dict[str, _Compiled] = {}
+
+    def run(self, connection: Connection, **given: Any) -> CursorResult[Any]:
+        """Run it once; rows come as the driver gives them."""
+        compiled = self._on(connection)
+        return connection.exec_driver_sql(compiled.text, compiled.parameters(given))
+
+    def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it for each of these rows, of which there is one at least."""
+        compiled = self._on(connection)
+        connection.exec_driver_sql(compiled.text, [compiled.parameters(row) for row in rows])
+
+    def _on(self, connection: Connection) -> _Compiled:
+        dialect = connection.dialect
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            made = self._statement.compile(dialect=dialect, column_keys=self._columns)
+            assert isinstance(made, SQLCompiler)
+            fixed = {} if self._columns else {k: v for k, v in made.params.items() if v is not None}
+            found = _Compiled(str(made), made.positiontup, fixed)
+            self._compiled[dialect.name] = found
+        return found
