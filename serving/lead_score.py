@@ -110,10 +110,11 @@ class LeadScore:
 
     def to_json(self) -> dict[str, Any]:
         """The answer as it is sent: `base` plus the reasons' `log_odds` is `raw`."""
+        as_of = iso(self.as_of)
         return {
             "lead": self.lead,
-            "as_of": iso(self.as_of),
-            "scored_at": iso(self.scored_at),
+            "as_of": as_of,
+            "scored_at": as_of if self.scored_at == self.as_of else iso(self.scored_at),
             "probability": self.probability,
             "interval": _interval(self.lower, self.upper),
             "leads_like_this": _rounded(self.leads_like_this),

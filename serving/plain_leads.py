@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from features.definition import Definition
+from features.definition import Attribute, Definition
 from features.demographics import attribute_columns
 from features.facts import Kind, LeadVersion, Queries, Value
 from features.gather import FactsBuilder
@@ -35,8 +35,8 @@ _SOME_DAY = 1_000_000_000_000_000
 _LARGEST = 1e18
 """Numbers from here on may have been written as integers that are too long."""
 
-_NUMBERS = frozenset({float, int, type(None)})
-_SWITCHES = frozenset({bool, type(None)})
+_READY = frozenset({float, type(None)})
+"""Types of values that are in a row as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,33 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
+class _Group:
+    """Attributes that are numbers to a model: numbers, or switches.
+
+    Attributes:
+        names: of the attributes that are columns, and `columns` what those are called.
+        others: of those that are none.
+        types: that their values may have.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    others: tuple[str, ...]
+    types: frozenset[type]
+
+    def read(self, attributes: Mapping[str, Value]) -> Iterable[tuple[str, float | None]] | None:
+        """The columns; None where it takes a closer look whether each value may be."""
+        get = attributes.get
+        values: list[Any] = [*map(get, self.names), *map(get, self.others)]
+        types = set(map(type, values))
+        if not types <= self.types or max(map(abs, filter(None, values)), default=0) >= _LARGEST:
+            return None
+        if types - _READY:
+            values = [None if value is None else float(value) for value in values]
+        return zip(self.columns, values, strict=False)  # the others come last
+
+
+@dataclass(frozen=True, slots=True)
 class PlainLeads:
     """Reads leads by one definition.
 
@@ -75,31 +102,28 @@ class PlainLeads:
         bare: by kind, a lead without attributes.
         known: the names of all attributes.
         dates: attributes whose meaning depends on the as-of.
-        numbers, switches: attributes, and of each the column (None: it is none).
-        categories: attributes.
+        numbers, switches, categories: attributes.
     """
 
     bare: Mapping[str, PlainLead]
     known: frozenset[str]
     dates: tuple[str, ...]
-    numbers: Mapping[str, str | None]
-    switches: Mapping[str, str | None]
+    numbers: _Group
+    switches: _Group
     categories: Mapping[str, Labels]
 
     def read(self, kind: str, attributes: Mapping[str, Value]) -> PlainLead | None:
         """The lead; None where it takes a closer look to know what it is, or whether it may be."""
         get = attributes.get
-        if not attributes.keys() <= self.known or any(get(n) is not None for n in self.dates):
+        if not attributes.keys() <= self.known or any(get(name) is not None for name in self.dates):
             return None
-        numbers, switches = [*map(get, self.numbers)], [*map(get, self.switches)]
-        if not (_NUMBERS.issuperset(map(type, numbers)) and _SWITCHES.issuperset(map(type, switches))):
-            return None
-        if max(map(abs, filter(None, numbers)), default=0.0) >= _LARGEST:  # type: ignore[arg-type]
+        numbers, switches = self.numbers.read(attributes), self.switches.read(attributes)
+        if numbers is None or switches is None:
             return None
         bare = self.bare[kind]
         row = bare.row.copy()
-        _fill(row, self.numbers.values(), numbers)
-        _fill(row, self.switches.values(), switches)
+        row.update(numbers)
+        row.update(switches)
         for name, labels in self.categories.items():
             if (value := get(name)) is not None and not _label(row, labels, value):
                 return None
@@ -115,8 +139,8 @@ def plain_leads(definition: Definition) -> PlainLeads:
         bare={kind: _bare(definition, kind) for kind in _KINDS},
         known=frozenset(attribute.name for attribute in definition.attributes),
         dates=tuple(attribute.name for attribute in of_type["date"]),
-        numbers={a.name: column.get(a.name) for a in of_type["number"]},
-        switches={a.name: column.get(a.name) for a in of_type["boolean"]},
+        numbers=_group(of_type["number"], column, float, int),
+        switches=_group(of_type["boolean"], column, bool),
         categories={
             a.name: Labels(
                 column=column.get(a.name),
@@ -142,11 +166,17 @@ def _bare(definition: Definition, kind: Kind) -> PlainLead:
     return PlainLead(row, standing)
 
 
-def _fill(row: Row, columns: Iterable[str | None], values: Sequence[Any]) -> None:
-    """Put numbers into their columns; what is no column is left out."""
-    for column, value in zip(columns, values, strict=True):
-        if value is not None and column is not None:
-            row[column] = float(value)
+def _group(
+    attributes: Sequence[Attribute], column: Mapping[str, str], *types: type
+) -> _Group:
+    names = [attribute.name for attribute in attributes]
+    features = tuple(name for name in names if name in column)
+    return _Group(
+        names=features,
+        columns=tuple(column[name] for name in features),
+        others=tuple(name for name in names if name not in column),
+        types=frozenset({*types, type(None)}),
+    )
 
 
 def _label(row: Row, labels: Labels, value: object) -> bool:

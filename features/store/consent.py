@@ -65,7 +65,7 @@ def bury(connection: Connection, lead_id: str, now: int) -> None:
 def erased(connection: Connection, lead_ids: Collection[str]) -> set[str]:
     """Those of these leads that were erased."""
     # Most stores have no tombstone, and then nothing needs to be hashed.
-    if not lead_ids or _ANY.run(connection).first() is None:
+    if not lead_ids or not _ANY.run(connection):
         return set()
     ordered = sorted(lead_ids)
     by_hash = dict(zip(lead_hashes(connection, ordered), ordered, strict=True))

@@ -151,8 +151,8 @@ def take_numbers(connection: Connection, n: int) -> list[int]:
     On SQLite whoever takes some must hold the right to write (`Store.write`).
     """
     if connection.dialect.name == "postgresql":
-        return [int(number) for number in _TAKE_POSTGRESQL.run(connection, n=n).scalars()]
-    after = int(_TAKE_SQLITE.run(connection, n=n).scalar_one())
+        return [int(number) for (number,) in _TAKE_POSTGRESQL.run(connection, n=n)]
+    ((after,),) = _TAKE_SQLITE.run(connection, n=n)
     return [*range(after - n, after)]
 
 
