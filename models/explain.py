@@ -108,7 +108,12 @@ def weigh(model: PropensityModel, shares: Floats) -> list[Weighed]:
 def top(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> list[dict[str, Any]]:
     """What `Explanation.top` says; no more reasons are put into words than are shown."""
     found = [
-        {"fact": fact, "label": spec.label, "words": in_words(spec, row[spec.name]), "log_odds": said}
+        {
+            "fact": fact,
+            "label": spec.label,
+            "words": in_words(spec, row[spec.name]),
+            "log_odds": said,
+        }
         for fact, spec, said in _strongest(model, weighed, n)
     ]
     return found + _rest(weighed.log_odds[n:])

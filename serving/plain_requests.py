@@ -40,7 +40,11 @@ def plain_ask(body: bytes, scorer: Scorer, most_keys: int, now: int) -> Ask | No
     if attributes is None and kind is None:
         return Ask(lead, now) if _is_each_named_once(body, given) else None
     told = {} if attributes is None else attributes
-    if type(told) is not dict or len(told) > most_keys or not _is_each_named_once(body, given, told):
+    if (
+        type(told) is not dict
+        or len(told) > most_keys
+        or not _is_each_named_once(body, given, told)
+    ):
         return None
     return _described(lead, "prospect" if kind is None else kind, told, scorer, now)
 

@@ -26,6 +26,7 @@ from serving.contracts import (
 )
 from serving.plain_leads import JUST_BEFORE
 
+
 def of_lead(lead: str, given: LeadRequest, definition: Definition, now: int) -> LeadVersion:
     """A lead as it stands."""
     return LeadVersion(

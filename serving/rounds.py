@@ -128,9 +128,7 @@ class Rounds:
         try:
             asked = [(one.ask, one.occasion) for one in those]
             waits = self._ledger.answers_when_written
-            results, known = computed(
-                self._store, those[0].scorer, asked, writer_refuses=waits
-            )
+            results, known = computed(self._store, those[0].scorer, asked, writer_refuses=waits)
             self._write(those, results, known)
         except PropensityError as error:
             _tell(those, [error] * len(those))

@@ -128,7 +128,9 @@ def computed(
     for rows, of_rows in ((stored, facts), (given, _given_facts(definition, given))):
         for (i, ask, _), found in zip(rows, _scored(scorer, rows, of_rows), strict=True):
             results[i] = found if found.standing.is_known else _not_known_yet(ask)
-    for (i, *_), found in zip(plain, _scored_plainly(scorer, [row[1:] for row in plain]), strict=True):
+    for (i, *_), found in zip(
+        plain, _scored_plainly(scorer, [row[1:] for row in plain]), strict=True
+    ):
         results[i] = found
     return [result for result in results if result is not None], known
 

@@ -26,7 +26,7 @@ from serving.plain_requests import plain_ask
 from serving.security import ACCESS
 from serving.settings import Settings
 
-_ALLOWED = ACCESS["POST /v1/scores"]
+ALLOWED = ACCESS["POST /v1/scores"]
 _QUERY = re.compile(rb"(?:reasons=(?P<n>100|[1-9]?[0-9]))?")
 _KEYED = HEADER.lower().encode()
 _MOST_KEYS = 1_000
@@ -98,7 +98,8 @@ class ShortWay:
 
 
 def _is_for_a_score(scope: Scope) -> bool:
-    return scope["type"] == "http" and scope["path"] == _CHOSEN.path and scope["method"] == "POST"
+    is_it: bool = scope["type"] == "http" and scope["path"] == _CHOSEN.path
+    return is_it and scope["method"] == "POST"
 
 
 def _reasons(scope: Scope) -> int | None:
@@ -113,7 +114,7 @@ def _is_let_in(scope: Scope, parts: Service) -> bool:
     """Let a caller in whose key is known by now; False: to be asked for on the long way."""
     key = _key(scope)
     caller = None if key is None else parts.keys.remembered(key)
-    if caller is None or caller.role not in _ALLOWED:
+    if caller is None or caller.role not in ALLOWED:
         return False
     try:
         scope["state"]["pace"] = admit(parts.pace.keys, caller.name, time.monotonic())

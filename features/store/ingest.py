@@ -118,7 +118,7 @@ def lead_keys(connection: Connection, external_ids: Collection[str]) -> dict[str
         found = _KEYS_POSTGRESQL.run(connection, texts=list(possible))
     else:
         found = _KEYS_SQLITE.run(connection, texts=_as_text(possible))
-    return {external_id: key for external_id, key in found}
+    return dict(found)
 
 
 def of_leads(table: Table, keys: Collection[int]) -> Iterator[ColumnElement[bool]]:

@@ -1,8 +1,8 @@
-"""How is a statement run that is run for every score? Compiled once for a kind of database, then as it is.
+"""How is a statement run that every score needs? Compiled once for a kind of database, then as it is.
 
 SQLAlchemy looks each time whether it has compiled a statement before and wraps what comes back, which
-costs ten times what SQLite does with a small one. Only for statements that never change, of plain numbers
-and texts.
+costs more than SQLite needs for a small one. Rule: only for statements that never change, of plain
+numbers and texts, and always within the connection's transaction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
-    """What one kind of driver is given: a text, the names in their order (None: by name), what is fixed."""
+    """What one kind of driver is given.
+
+    Attributes:
+        text: the statement.
+        names: of the parameters in their order; None: they are given by name.
+        fixed: the parameters that are the same each time.
+    """
 
     text: str
     names: Sequence[str] | None
@@ -44,12 +50,13 @@ class Prepared:
         self._columns = columns
         self._compiled: dict[str, _Compiled] = {}
 
-    def run(self, connection: Connection, **given: Any) -> list[Sequence[Any]]:
+    def run(self, connection: Connection, **given: Any) -> list[Any]:
         """Run it once; the rows that it gives, as the driver gives them."""
         compiled = self._on(connection)
         with _cursor(connection, compiled.text) as cursor:
             cursor.execute(compiled.text, compiled.parameters(given))
-            return cursor.fetchall()  # type: ignore[no-any-return]
+            found: list[Any] = cursor.fetchall()
+        return found
 
     def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it for each of these rows, of which there is one at least."""
