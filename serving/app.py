@@ -38,6 +38,7 @@ from serving.metrics import Metrics
 from serving.middleware import Envelope, NoNakedError
 from serving.pace import Pace
 from serving.queueing import QueueRefresher
+from serving.reach import Reach
 from serving.rounds import Rounds
 from serving.routes import (
     erasure,
@@ -186,6 +187,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         clock=clock,
         ledger=ledger,
         rounds=Rounds(workspace.store, ledger),
+        reach=Reach(workspace.store),
     )
 
 

@@ -43,10 +43,11 @@ def inputs_text(inputs: Inputs) -> tuple[str, str]:
 def _is_as_python_writes(text: bytes, inputs: Inputs) -> bool:
     """Whether Python would have written just this; False where it might not.
 
-    It escapes what is not ASCII, writes small numbers as `1e-05`, and refuses what is not finite.
+    It escapes DEL and what is not ASCII, writes small numbers as `1e-05`, and refuses what is not finite.
     """
     return (
         text.isascii()
+        and b"\x7f" not in text
         and b"0.0000" not in text
         and not (b"e-" in text and _SMALL.search(text))
         and text.count(b"null") == list(inputs.values()).count(None)

@@ -39,7 +39,18 @@ NAMES = [
     "",
 ]
 TEXTS = st.sampled_from(
-    ["Retail", "Software", "Öffentlich", "Select", "Bonn", "", "a:b", "2026-01-02", "x" * 301, "\x00"]
+    [
+        "Retail",
+        "Software",
+        "Öffentlich",
+        "Select",
+        "Bonn",
+        "",
+        "a:b",
+        "2026-01-02",
+        "x" * 301,
+        "\x00",
+    ]
 ) | st.text(max_size=5)
 NUMBERS = (
     st.sampled_from([0, -0.0, 7, 1e17, 1e18, -1e300, 10**18 - 1, 10**18, 10**30, 1e-7])
@@ -61,7 +72,9 @@ GOOD = st.fixed_dictionaries(
         "close_reason": st.just("price"),
     },
 )
-LEADS = st.sampled_from(["L-0001", "L-0000", "nobody", "sent", ".", "", "ä", 7, None, "a:b", "x" * 301])
+LEADS = st.sampled_from(
+    ["L-0001", "L-0000", "nobody", "sent", ".", "", "ä", 7, None, "a:b", "x" * 301]
+)
 BODIES = st.fixed_dictionaries(
     {"lead": LEADS},
     optional={
@@ -224,7 +237,9 @@ def test_a_body_that_comes_in_pieces_or_is_not_plain_is_read_once(served_lite: S
     assert served_lite.post("/v1/scores", json=body).status_code == 200
 
 
-def test_a_score_that_waits_shows_in_the_figures_and_errors_are_counted(served_lite: Served) -> None:
+def test_a_score_that_waits_shows_in_the_figures_and_errors_are_counted(
+    served_lite: Served,
+) -> None:
     for lead in ("nobody", "nobody", "L-0001"):
         served_lite.post("/v1/scores", json={"lead": lead})
     told = served_lite.get("/metrics").text
