@@ -26,9 +26,9 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
-def _as_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+def _as_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
     """One line: every request writes one, so it is written by the quickest writer."""
-    return orjson.dumps(event, default=repr)
+    return orjson.dumps(event, default=repr).decode()
 
 
 def configure(level: str) -> None:
@@ -45,7 +45,7 @@ def configure(level: str) -> None:
             _as_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)

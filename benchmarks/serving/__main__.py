@@ -69,13 +69,13 @@ class Started:
 
     server: Server
     port: int
-    session: int
+    process: int
 
     def asked(self, asked: Asked, clients: int, seconds: float, core: int | None) -> dict[str, Any]:
         """One turn, by a client in a process of its own."""
-        before = servers.cpu_seconds(self.session)
+        before = servers.cpu_seconds(self.process)
         answer = _asked(self.port, asked, clients, seconds, core)
-        return answer | {"cpu": servers.cpu_seconds(self.session) - before}
+        return answer | {"cpu": servers.cpu_seconds(self.process) - before}
 
     def warm_up(self, asked: Asked, core: int | None) -> None:
         """Ask until it gets no faster: code may still be compiled, pools be filled."""
@@ -104,13 +104,13 @@ def measure(
             port = free_port()
             log = scratch / f"{name}.log"
             try:
-                session = stack.enter_context(running(server, port, log, serving))
+                process = stack.enter_context(running(server, port, log, serving))
             except RuntimeError as error:
                 if name in _OWN:
                     raise
                 print(f"without {name}: {error}", file=sys.stderr)
                 continue
-            started[name] = Started(server, port, session)
+            started[name] = Started(server, port, process)
         found: dict[str, dict[str, Timed]] = defaultdict(lambda: defaultdict(Timed))
         places = [
             (key, one, asked)

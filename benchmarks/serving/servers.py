@@ -187,7 +187,7 @@ def _program(name: str, pythons: Sequence[Path]) -> Path | None:
 
 @contextmanager
 def running(server: Server, port: int, log: Path, core: int | None) -> Iterator[int]:
-    """The session of a server that answers; stopped at the end with all that it has started."""
+    """The process of a server that answers; stopped at the end with all that it has started."""
     environment = {**os.environ, **_QUIET, **server.environment}
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -206,17 +206,21 @@ def running(server: Server, port: int, log: Path, core: int | None) -> Iterator[
             _stop(process)
 
 
-def cpu_seconds(session: int) -> float:
-    """What all processes of a session have used of the processors; 0 where that cannot be known."""
-    used = 0
+def cpu_seconds(root: int) -> float:
+    """What a process and all below it have used of the processors; 0 where that cannot be known."""
+    parent, used = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[3]) == session:
-            used += int(fields[11]) + int(fields[12])
-    return used / os.sysconf("SC_CLK_TCK")
+        pid = int(stat.parent.name)
+        parent[pid], used[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
+    below = {root}
+    # A child may have a lower number than its parent, so once is not enough.
+    while more := {pid for pid, above in parent.items() if above in below} - below:
+        below |= more
+    return sum(used.get(pid, 0) for pid in below) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

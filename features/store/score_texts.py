@@ -43,7 +43,7 @@ def inputs_text(inputs: Inputs) -> tuple[str, str]:
 def _is_as_python_writes(text: bytes, inputs: Inputs) -> bool:
     """Whether Python would have written just this; False where it might not.
 
-    It escapes DEL and what is not ASCII, writes small numbers as `1e-05`, and refuses what is not finite.
+    It escapes DEL and all but ASCII, writes small numbers as `1e-05`, and refuses what is not finite.
     """
     return (
         text.isascii()
