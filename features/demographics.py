@@ -62,14 +62,14 @@ def compute(facts: Facts, queries: Queries, definition: Definition) -> dict[str,
         "lead_updates": np.maximum(count(seen) - 1.0, 0.0),
     }
     valid = facts.attributes.take(version).by_name
-    for attribute, name, is_date in _features(definition):
+    for attribute, name, is_date in attribute_columns(definition):
         value = valid[attribute]
         columns[name] = _since(value, queries) if is_date else value
     return columns
 
 
 @planned
-def _features(definition: Definition) -> list[tuple[str, str, bool]]:
+def attribute_columns(definition: Definition) -> list[tuple[str, str, bool]]:
     """The attributes that become columns: name, the column's name, whether it is a date."""
     return [
         (attribute.name, _name(attribute), attribute.type == "date")

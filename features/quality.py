@@ -21,7 +21,7 @@ EARLIEST = -62_135_596_800_000_000
 """0001-01-01, the first instant that can be shown."""
 LATEST = 253_402_300_800_000_000
 """10000-01-01, the first instant that cannot."""
-_NO_ADDRESS = (".", "..")
+NO_ADDRESS = (".", "..")
 """Ids that programs remove from an address before they send it, encoded or not (RFC 3986, 5.2.4)."""
 CLOCK_SKEW = DAY // 24 // 12
 """How far (5 minutes) a sender's clock may run ahead of ours before its facts lie in the future."""
@@ -99,7 +99,7 @@ def _identity(record: Record, where: str) -> list[Problem]:
             found.append(Problem(where, field, shown(text), wrong))
     if not record.lead:
         found.append(Problem(where, "lead", "", "must not be empty"))
-    if record.lead in _NO_ADDRESS:
+    if record.lead in NO_ADDRESS:
         message = "cannot be a lead's id: no address can name it"
         found.append(Problem(where, "lead", shown(record.lead), message))
     return found

@@ -122,6 +122,35 @@ class Encoder:
             found[row].append(names[column])
         return found
 
+    def encoded(
+        self, rows: Sequence[Mapping[str, str | float | None]]
+    ) -> tuple[Floats, list[list[str]]]:
+        """What `matrix` and `unseen` make of the frame of which these are the `rows`.
+
+        A frame pays for each of its columns once, this for each of a row's cells: good for a few rows.
+
+        Raises:
+            KeyError: a row lacks a column.
+        """
+        plan = self._plan
+        matrix, unseen = np.empty((len(rows), len(self.columns))), []
+        for i, row in enumerate(rows):
+            labels = [row[name] for name in plan.categories]
+            codes = [
+                nan if label is None else code_of.get(label, nan)  # type: ignore[arg-type]
+                for label, code_of in zip(labels, plan.categories.values(), strict=True)
+            ]
+            matrix[i, plan.number_at] = [row[name] for name in plan.numbers]  # None becomes NaN
+            matrix[i, plan.category_at] = codes
+            unseen.append(
+                [
+                    name
+                    for name, label, code in zip(plan.categories, labels, codes, strict=True)
+                    if code != code and label is not None
+                ]
+            )
+        return matrix, unseen
+
     @cached_property
     def _plan(self) -> _Plan:
         at = {column.name: i for i, column in enumerate(self.columns)}

@@ -91,10 +91,12 @@ def weigh(model: PropensityModel, shares: Floats) -> list[Weighed]:
         model: what scored.
         shares: what each column adds, shape (n, columns).
     """
+    # One more column, of nothing, stands for those that a fact does not have.
+    padded = np.zeros((len(shares), shares.shape[1] + 1))
+    padded[:, :-1] = shares
     totals = np.zeros((len(shares), len(model.facts)))
-    for i, fact in enumerate(model.facts):
-        for column in fact.columns:
-            totals[:, i] += shares[:, column]
+    for columns in model.columns_in_turn:
+        totals += padded[:, columns]
     # Facts are in the order of their names: of equally strong ones the first by name.
     order = np.argsort(-np.abs(totals), axis=1, kind="stable")
     ordered = np.take_along_axis(totals, order, axis=1)
@@ -105,11 +107,27 @@ def weigh(model: PropensityModel, shares: Floats) -> list[Weighed]:
 
 def top(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> list[dict[str, Any]]:
     """What `Explanation.top` says; no more reasons are put into words than are shown."""
-    found = [reason.to_json() for reason in _reasons(model, weighed, row, n)]
+    found = [
+        {
+            "fact": fact,
+            "label": spec.label,
+            "words": in_words(spec, row[spec.name]),
+            "log_odds": said,
+        }
+        for fact, spec, said in _strongest(model, weighed, n)
+    ]
     return found + _rest(weighed.log_odds[n:])
 
 
 def _reasons(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> Iterator[Reason]:
+    for fact, spec, log_odds in _strongest(model, weighed, n):
+        yield Reason(fact, spec.label, in_words(spec, row[spec.name]), log_odds)
+
+
+def _strongest(
+    model: PropensityModel, weighed: Weighed, n: int
+) -> Iterator[tuple[str, FeatureSpec, float]]:
+    """The n strongest facts, the column that speaks for each, and what each adds."""
     for i, log_odds in zip(weighed.facts[:n], weighed.log_odds[:n], strict=True):
         fact = model.facts[i]
         spec = fact.told_by[0]
@@ -117,7 +135,7 @@ def _reasons(model: PropensityModel, weighed: Weighed, row: Row, n: int) -> Iter
             # Words must speak for the direction they are shown with.
             told = [weighed.shares[column] for column in fact.columns]
             spec = fact.told_by[told.index(max(told) if log_odds > 0 else min(told))]
-        yield Reason(fact.fact, spec.label, in_words(spec, row[spec.name]), log_odds)
+        yield fact.fact, spec, log_odds
 
 
 def _rest(log_odds: Sequence[float]) -> list[dict[str, Any]]:
@@ -125,7 +143,14 @@ def _rest(log_odds: Sequence[float]) -> list[dict[str, Any]]:
     if not log_odds:
         return []
     words = f"{len(log_odds)} weaker reasons together"
-    return [Reason("rest", "Everything else", words, float(sum(log_odds))).to_json()]
+    return [
+        {
+            "fact": "rest",
+            "label": "Everything else",
+            "words": words,
+            "log_odds": float(sum(log_odds)),
+        }
+    ]
 
 
 def in_words(spec: FeatureSpec, value: str | float | None) -> str:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -132,6 +132,18 @@ class PropensityModel:
             for fact, of in sorted(columns.items())
         )
 
+    @cached_property
+    def columns_in_turn(self) -> tuple[NDArray[np.int64], ...]:
+        """The first column of each fact, then the second of each, and so on, shape (facts,) each.
+
+        Where a fact has no more, the number of columns stands.
+        """
+        nothing, most = len(self.specs), max((len(fact.columns) for fact in self.facts), default=0)
+        return tuple(
+            np.array([(*f.columns, *[nothing] * most)[turn] for f in self.facts], dtype=np.int64)
+            for turn in range(most)
+        )
+
     @property
     def horizon_days(self) -> float | None:
         """The promise is about this many days; None: until the lead closes."""
@@ -144,8 +156,14 @@ class PropensityModel:
     def told(self, frame: FeatureFrame) -> Told:
         """Everything that is said of rows: `score` and `contributions`, the rows encoded once."""
         matrix = self.encoder.matrix(frame)
+        return self._told(matrix, self.encoder.unseen(frame, matrix))
+
+    def told_of(self, rows: Sequence[Mapping[str, str | float | None]]) -> Told:
+        """`told` of the frame of which these are the `rows`; at its best with a few."""
+        return self._told(*self.encoder.encoded(rows))
+
+    def _told(self, matrix: Floats, unseen: list[list[str]]) -> Told:
         raw, variance, shares, base = self.learner.told(matrix)
-        unseen = self.encoder.unseen(frame, matrix)
         return Told(self._scores(raw, variance), shares, base, unseen)
 
     def _scores(self, raw: Floats, variance: Floats | None) -> Scores:

@@ -1,8 +1,9 @@
 """How is the service put together? `create_app(settings, workspace)` and nothing global.
 
 Nothing is read and no thread runs before the app starts; when it stops, threads are waited for and
-connections given back. Layers, from outside: envelope (id, log, headers), crowd, body limit, routes;
-every route is behind `let_in`, and a route without a row in `serving.security.ACCESS` lets nobody in.
+connections given back. Layers, from outside: envelope (id, log, headers), crowd, body limit, the short
+way to a score, the framework with its routes; every route is behind `let_in`, and a route without a row
+in `serving.security.ACCESS` lets nobody in.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import structlog
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from features.clock import SECOND
 from features.errors import StoreError
@@ -34,9 +36,10 @@ from serving.deps import Clock, Service, wall_clock, worker_name
 from serving.error_pages import error_page
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
-from serving.middleware import Envelope
+from serving.middleware import Envelope, NoNakedError
 from serving.pace import Pace
 from serving.queueing import QueueRefresher
+from serving.reach import Reach
 from serving.rounds import Rounds
 from serving.routes import (
     erasure,
@@ -54,6 +57,7 @@ from serving.routes import (
 )
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
+from serving.short_way import ShortWay
 from serving.shown_log import ShownLog
 from serving.state import LiveModel, Repeating
 
@@ -71,6 +75,20 @@ Turns what is known about a lead into the probability that it buys within a hori
 Send facts as they happen, ask for scores when they are needed. Every answer names its model and the
 instant it speaks for; every error has one shape. Order by `raw`, show `probability`.
 """
+
+
+class Propensity(FastAPI):
+    """The framework within layers of ours, which are around all that it does and not in its midst."""
+
+    def surround(self, settings: Settings, metrics: Metrics) -> None:
+        """Put the layers around it that every request passes."""
+        layers = BodyLimit(ShortWay(super().__call__, self, settings), settings)
+        crowd = Crowd(layers, most=settings.max_in_flight)
+        self._outermost = Envelope(crowd, metrics=metrics, hsts_seconds=settings.hsts_seconds)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self._outermost(scope, receive, send)
 
 
 def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clock) -> FastAPI:
@@ -106,7 +124,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
                 await run_in_threadpool(service.shown.write)
             service.store.close()
 
-    app = FastAPI(
+    app = Propensity(
         title="propensity",
         version=VERSION,
         description=DESCRIPTION,
@@ -119,9 +137,8 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     errors.install(app)
     app.state.bulk_places = asyncio.Semaphore(settings.max_bulk_in_flight)
     app.add_middleware(LeadIds)
-    app.add_middleware(BodyLimit, settings=settings)
-    app.add_middleware(Crowd, most=settings.max_in_flight)
-    app.add_middleware(Envelope, metrics=metrics, hsts_seconds=settings.hsts_seconds)
+    app.add_middleware(NoNakedError)
+    app.surround(settings, metrics)
     for part in (
         scores,
         replays,
@@ -160,6 +177,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         note_rules(connection, settings.rules, clock())
     is_durable = settings.ledger_durability == "durable"
     ledger = LedgerWriter(workspace.store, settings.ledger_queue, is_durable)
+    metrics.ledger_waiting.set_function(lambda: ledger.waiting)
     return Service(
         settings=settings,
         workspace=workspace,
@@ -181,6 +199,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         ledger=ledger,
         rounds=Rounds(workspace.store, ledger),
         shown=ShownLog(workspace.store),
+        reach=Reach(workspace.store),
     )
 
 

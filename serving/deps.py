@@ -26,6 +26,7 @@ from serving.metrics import Metrics
 from serving.once import Once, once_of
 from serving.pace import Pace
 from serving.queueing import QueueRefresher
+from serving.reach import Reach
 from serving.rounds import Rounds
 from serving.security import KeyRing, let_in
 from serving.settings import Settings
@@ -52,6 +53,7 @@ class Service:
     ledger: LedgerWriter
     rounds: Rounds
     shown: ShownLog
+    reach: Reach
 
     @property
     def store(self) -> Store:

@@ -266,15 +266,25 @@ def _request_id(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
-async def _ours(request: Request, error: Exception) -> Response:
-    assert isinstance(error, PropensityError)
+def refused(error: PropensityError, request_id: str) -> Response:
+    """An error of ours as problem+json; what concerns whoever runs the service is logged."""
+    _log_failure(error, request_id)
+    return as_response(report_of(error, request_id))
+
+
+def _log_failure(error: PropensityError, request_id: str) -> None:
     if error.status >= 500:
         log.error(
             "request failed",
-            request_id=_request_id(request),
+            request_id=request_id,
             reason=error.message,
             exc_info=error if error.status == 500 else None,
         )
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PropensityError)
+    _log_failure(error, _request_id(request))
     return answer(request, report_of(error, _request_id(request)))
 
 

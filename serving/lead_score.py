@@ -14,6 +14,7 @@ from features.store.history import Profile
 from features.store.ledger import QueueEntry, ScoreEntry
 from models.propensity import PropensityModel
 from serving.caveats import Caveat
+from serving.plain_leads import PlainLead
 from serving.standing import Standing
 
 TOP = 5
@@ -41,11 +42,24 @@ class Scorer:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A lead to be scored at an instant; with `records`, those are all that is known about it."""
+    """A lead to be scored at an instant.
+
+    Attributes:
+        lead: its id.
+        as_of: the instant.
+        records: all that is known about it; None: the store knows.
+        plain: instead, where it was read in one go; with the definition of what scores.
+    """
 
     lead: str
     as_of: int
     records: tuple[Record, ...] | None = None
+    plain: PlainLead | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the facts are to be found in the store."""
+        return self.records is None and self.plain is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +110,11 @@ class LeadScore:
 
     def to_json(self) -> dict[str, Any]:
         """The answer as it is sent: `base` plus the reasons' `log_odds` is `raw`."""
+        as_of = iso(self.as_of)
         return {
             "lead": self.lead,
-            "as_of": iso(self.as_of),
-            "scored_at": iso(self.scored_at),
+            "as_of": as_of,
+            "scored_at": as_of if self.scored_at == self.as_of else iso(self.scored_at),
             "probability": self.probability,
             "interval": _interval(self.lower, self.upper),
             "leads_like_this": _rounded(self.leads_like_this),

@@ -83,7 +83,7 @@ class BodyLimit:
         if _announced(scope) > most:
             await body.refuse(413, "too-large", f"the body is longer than {most} bytes", scope)
             return
-        with contextlib.suppress(_RefusedError):
+        with contextlib.suppress(RefusedError):
             await self._app(scope, body.receive, body.send)
         if body.refusal is not None and not body.has_answered:
             await body.refuse(*body.refusal, scope)
@@ -115,19 +115,24 @@ def _headers_refused(scope: Scope) -> tuple[int, str, str] | None:
     Python's cookie parser needs quadratic time before 3.11.10, 3.12.6 and 3.13 (CVE-2024-7592), and a
     multipart form may name a charset whose decoder does: both would hold up everybody else.
     """
-    headers = scope["headers"]
-    if sum(len(name) + len(value) for name, value in headers) > _LONGEST_HEADERS:
+    length = cookies = 0
+    is_multipart = False
+    for name, value in scope["headers"]:
+        length += len(name) + len(value)
+        if name == b"cookie":
+            cookies += len(value)
+        elif name == b"content-type" and value.lstrip().lower().startswith(b"multipart"):
+            is_multipart = True
+    if length > _LONGEST_HEADERS:
         return 431, "too-large", f"the headers are longer than {_LONGEST_HEADERS} bytes"
-    if sum(len(value) for name, value in headers if name == b"cookie") > _LONGEST_COOKIE:
+    if cookies > _LONGEST_COOKIE:
         return 431, "too-large", f"the cookies are longer than {_LONGEST_COOKIE} bytes"
-    if any(
-        n == b"content-type" and v.lstrip().lower().startswith(b"multipart") for n, v in headers
-    ):
+    if is_multipart:
         return 415, "input", "multipart bodies are not taken; send JSON or a plain form"
     return None
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
     """Unwinds whoever was reading a body that was refused."""
 
 
@@ -193,7 +198,7 @@ class _Counted:
 
     def _give_up(self, status: int, code: str, detail: str) -> NoReturn:
         self.refusal = (status, code, detail)
-        raise _RefusedError
+        raise RefusedError
 
 
 def _announced(scope: Scope) -> int:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any
 
+import orjson
 import structlog
 
 _SHARED: tuple[Any, ...] = (
@@ -24,6 +26,11 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(
 )
 
 
+def _as_line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+    """One line: every request writes one, so it is written by the quickest writer."""
+    return orjson.dumps(event, default=repr).decode()
+
+
 def configure(level: str) -> None:
     """Write everything, our own lines and the server's, as JSON from this severity on.
 
@@ -35,7 +42,7 @@ def configure(level: str) -> None:
         processors=[
             *_SHARED,
             _TRACEBACKS,
-            structlog.processors.JSONRenderer(),
+            _as_line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),

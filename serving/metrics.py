@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -16,6 +17,9 @@ from features.clock import SECOND
 from features.store.reports import Report
 from serving.scoring import LeadScore, Result
 from serving.state import LiveState
+
+_MOST_LABELS = 1_024
+"""Figures whose labels are remembered; all others are looked up."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -130,14 +134,29 @@ class Metrics:
             "When the queue was last scored as a whole by this process.",
             registry=self.registry,
         )
+        self.ledger_waiting = Gauge(
+            "propensity_ledger_waiting",
+            "Scores that wait to be written into the ledger, those being written among them.",
+            registry=self.registry,
+        )
+        # To find the figure of some labels costs as much as to count: it is found once.
+        self._request = lru_cache(_MOST_LABELS)(self.requests.labels)
+        self._second = lru_cache(_MOST_LABELS)(self.seconds.labels)
+        self._score = lru_cache(_MOST_LABELS)(self.scores.labels)
+        self._caveat = lru_cache(_MOST_LABELS)(self.caveats.labels)
+
+    def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request that was answered."""
+        self._request(method, route, status).inc()
+        self._second(method, route).observe(seconds)
 
     def count_scores(self, results: Sequence[Result], channel: str) -> None:
         """Count what was answered."""
         for result in results:
             if isinstance(result, LeadScore):
-                self.scores.labels(channel, result.route).inc()
+                self._score(channel, result.route).inc()
                 for caveat in result.caveats:
-                    self.caveats.labels(caveat.code).inc()
+                    self._caveat(caveat.code).inc()
             else:
                 self.refusals.labels(result.code).inc()
 

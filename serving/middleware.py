@@ -1,6 +1,7 @@
 """What happens around every request? An id, a line in the log, figures, headers, and no naked error.
 
-The log names the route's template and never the address, a body or a person.
+The log names the route's template and never the address, a body or a person. `Envelope` is the outermost
+layer of all and so pays for every answer: what can be made once is made once.
 """
 
 from __future__ import annotations
@@ -8,14 +9,13 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Mapping
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import as_response, internal_report
+from serving.limits import RefusedError
 from serving.metrics import Metrics
 
 log = structlog.get_logger("propensity.requests")
@@ -50,9 +50,10 @@ class Envelope:
     def __init__(self, app: ASGIApp, metrics: Metrics, hsts_seconds: int = 0) -> None:
         self._app = app
         self._metrics = metrics
-        self._headers = dict(SECURITY_HEADERS)
+        headers = dict(SECURITY_HEADERS)
         if hsts_seconds:
-            self._headers["Strict-Transport-Security"] = f"max-age={hsts_seconds}"
+            headers["Strict-Transport-Security"] = f"max-age={hsts_seconds}"
+        self._headers = [(name.lower().encode(), text.encode()) for name, text in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and answer in its place when it fails."""
@@ -60,32 +61,38 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = _given_id(scope) or uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         began = time.perf_counter()
-        status = 0
 
         async def wrapped(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                _add_headers(message, request_id, scope, self._headers)
+                state["status"] = message["status"]
+                self._add_headers(message, request_id, scope)
             await send(message)
 
         try:
             await self._app(scope, receive, wrapped)
         except ClientDisconnect:
-            status = _GONE
+            state["status"] = _GONE
         except Exception:
-            log.exception("request failed", request_id=request_id, route=_route(scope))
-            if not status:
-                await as_response(internal_report(request_id))(scope, receive, wrapped)
+            await _answer_failure(scope, receive, wrapped)
         finally:
-            self._note(scope, status, time.perf_counter() - began, request_id)
+            self._note(scope, state.get("status", 0), time.perf_counter() - began, request_id)
+
+    def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
+        headers = message["headers"]
+        if (told := scope["state"].get("pace")) is not None and message["status"] != 429:
+            headers.extend(told)
+        there = {name for name, _ in headers}
+        headers.append((b"x-request-id", request_id.encode()))
+        headers.extend([header for header in self._headers if header[0] not in there])
+        if b"cache-control" not in there and not scope["path"].startswith("/static/"):
+            headers.append(_NOT_KEPT)
 
     def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         method, route = _method(scope), _route(scope)
-        self._metrics.requests.labels(method, route, str(status)).inc()
-        self._metrics.seconds.labels(method, route).observe(seconds)
+        self._metrics.count_request(method, route, status, seconds)
         log.info(
             "request",
             request_id=request_id,
@@ -96,23 +103,48 @@ class Envelope:
         )
 
 
+class NoNakedError:
+    """Answers in the place of a route that failed, before the framework would in words of its own.
+
+    Args:
+        app: what comes next.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except ClientDisconnect:
+            scope["state"]["status"] = _GONE
+        except RefusedError:
+            return  # who refused the body answers
+        except Exception:
+            await _answer_failure(scope, receive, send)
+
+
+async def _answer_failure(scope: Scope, receive: Receive, send: Send) -> None:
+    """Log what nobody foresaw, and answer unless an answer has begun."""
+    request_id, route = scope["state"]["request_id"], _route(scope)
+    log.exception("request failed", request_id=request_id, route=route)
+    if not scope["state"].get("status"):
+        await as_response(internal_report(request_id))(scope, receive, send)
+
+
+_NOT_KEPT = (b"cache-control", b"no-store")
+
+
 def _given_id(scope: Scope) -> str | None:
     """The sender's own id of the request, when it is a harmless one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _OWN_ID.fullmatch(value):
             return str(value.decode("ascii"))
     return None
-
-
-def _add_headers(message: Message, request_id: str, scope: Scope, every: Mapping[str, str]) -> None:
-    if (told := scope["state"].get("pace")) is not None and message["status"] != 429:
-        message["headers"].extend(told)
-    headers = MutableHeaders(scope=message)
-    headers["X-Request-Id"] = request_id
-    for name, value in every.items():
-        headers.setdefault(name, value)
-    if not scope["path"].startswith("/static/"):
-        headers.setdefault("Cache-Control", "no-store")
 
 
 def _route(scope: Scope) -> str:

@@ -24,9 +24,7 @@ from serving.contracts import (
     ScoreRequest,
     StageRow,
 )
-
-_JUST_BEFORE = 1
-"""Microseconds: what is known at an instant was recorded before it."""
+from serving.plain_leads import JUST_BEFORE
 
 
 def of_lead(lead: str, given: LeadRequest, definition: Definition, now: int) -> LeadVersion:
@@ -90,8 +88,8 @@ def of_score_request(
     answers = [_given_answer(given.lead, part, definition) for part in given.answers or ()]
     events = [_given_event(given.lead, part) for part in given.events or ()]
     happened: list[Answer | Event] = [*answers, *events]
-    first = min((fact.occurred_at for fact in happened), default=as_of - _JUST_BEFORE)
-    opened_at = min(first, as_of - _JUST_BEFORE) if given.opened_at is None else given.opened_at
+    first = min((fact.occurred_at for fact in happened), default=as_of - JUST_BEFORE)
+    opened_at = min(first, as_of - JUST_BEFORE) if given.opened_at is None else given.opened_at
     version = LeadVersion(
         lead=given.lead,
         occurred_at=opened_at,

@@ -3,6 +3,9 @@
 While a round is computed the next requests gather, so that a round is as large as the crowd and nobody
 waits for a crowd that does not come. A score does not depend on who else is in its round: features,
 prediction and reasons are functions of a row, and a batch of one is a batch.
+
+What needs the database is computed in a thread. Leads that bring all that is known of them need nothing
+before they are written, and are computed where they came in: to change threads would cost as much again.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,6 +28,9 @@ from serving.scoring import computed, numbered, submit
 
 TOGETHER = 64
 """Leads of one round: as many as one may wait for when one's own takes a millisecond."""
+
+HERE = 16
+"""Leads of a round that is computed in the event loop, which answers nobody else meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,7 @@ class Rounds:
         self._store = store
         self._ledger = ledger
         self._waiting: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._here: deque[_Waiting] = deque()
         self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
 
     def start(self) -> None:
@@ -68,7 +76,11 @@ class Rounds:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result | BaseException] = loop.create_future()
-        self._waiting.put(_Waiting(ask, occasion, scorer, answer, loop))
+        one = _Waiting(ask, occasion, scorer, answer, loop)
+        if ask.plain is not None and self._ledger.answers_when_written:
+            self._gather(one)
+        else:
+            self._waiting.put(one)
         found = await answer
         if isinstance(found, BaseException):
             raise found
@@ -78,6 +90,19 @@ class Rounds:
         """Answer who waits, and take no more."""
         self._waiting.put(None)
         self._thread.join(patience_seconds)
+
+    def _gather(self, one: _Waiting) -> None:
+        """Score a lead here, with all others that come in the same turn of the event loop."""
+        self._here.append(one)
+        if len(self._here) == 1:
+            one.loop.call_soon(self._round_here)
+
+    def _round_here(self) -> None:
+        together = [self._here.popleft() for _ in range(min(HERE, len(self._here)))]
+        if self._here:
+            self._here[0].loop.call_soon(self._round_here)
+        for those in _by_scorer(together):
+            self._round(those)
 
     def _run(self) -> None:
         while together := self._next():
@@ -102,7 +127,8 @@ class Rounds:
     def _round(self, those: Sequence[_Waiting]) -> None:
         try:
             asked = [(one.ask, one.occasion) for one in those]
-            results, known = computed(self._store, those[0].scorer, asked)
+            waits = self._ledger.answers_when_written
+            results, known = computed(self._store, those[0].scorer, asked, writer_refuses=waits)
             self._write(those, results, known)
         except PropensityError as error:
             _tell(those, [error] * len(those))

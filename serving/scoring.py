@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ from features.store.engine import Connection, Store
 from features.store.history import Profile, load_facts, profiles
 from features.store.ledger import record_scores
 from features.store.ledger_writer import DirectLedger, Ids, Ledger
-from models.explain import Row, top, weigh
+from models.explain import top, weigh
+from models.propensity import Told
 from serving import caveats
 from serving.caveats import Caveat
 from serving.lead_score import (
@@ -37,7 +39,8 @@ from serving.lead_score import (
     ledger_entry,
     queue_entry,
 )
-from serving.standing import standings
+from serving.plain_leads import Row
+from serving.standing import Standing, standings
 
 MUST_NOT_BE_SCORED = "this lead must not be scored: the person objected to it"
 
@@ -95,7 +98,7 @@ Asked = tuple[Ask, Occasion]
 
 
 def computed(
-    store: Store, scorer: Scorer, asked: Sequence[Asked]
+    store: Store, scorer: Scorer, asked: Sequence[Asked], *, writer_refuses: bool = False
 ) -> tuple[list[Result], Mapping[str, Profile]]:
     """Score leads without writing anything: one read, one frame, one prediction for all.
 
@@ -103,23 +106,32 @@ def computed(
         store: where facts are read.
         scorer: what scores.
         asked: what several requests ask; nobody's answer depends on what else is asked.
+        writer_refuses: nobody gets an answer before it is written, and whoever writes leaves out who
+            objects; then a lead that brings its facts needs nothing of the store.
 
     Returns:
         For each its score, not yet in the ledger, or the error that says why there is none; and the
         stored leads among those asked about, by id.
     """
+    if writer_refuses and all(ask.plain is not None for ask, _ in asked):
+        return [*_scored_plainly(scorer, asked)], {}
     asks = [ask for ask, _ in asked]
     with store.read() as connection:
         known = profiles(connection, sorted({ask.lead for ask in asks}))
         results: list[Result | None] = [_refusal(ask, known) for ask in asks]
         open_rows = [(i, *asked[i]) for i, refused in enumerate(results) if refused is None]
-        stored = [row for row in open_rows if row[1].records is None]
+        stored = [row for row in open_rows if row[1].is_stored]
         given = [row for row in open_rows if row[1].records is not None]
+        plain = [row for row in open_rows if row[1].plain is not None]
         definition = scorer.model.definition
         facts = _stored_facts(connection, definition, [ask for _, ask, _ in stored])
     for rows, of_rows in ((stored, facts), (given, _given_facts(definition, given))):
         for (i, ask, _), found in zip(rows, _scored(scorer, rows, of_rows), strict=True):
             results[i] = found if found.standing.is_known else _not_known_yet(ask)
+    for (i, *_), found in zip(
+        plain, _scored_plainly(scorer, [row[1:] for row in plain]), strict=True
+    ):
+        results[i] = found
     return [result for result in results if result is not None], known
 
 
@@ -172,21 +184,59 @@ def _told(
     """Score what is known; `given` says of each query its lead, its occasion, whether it is stored."""
     model = scorer.model
     frame = compute_features(facts, queries, model.definition)
-    said = model.told(frame)
-    scores, rows = said.scores, frame.rows()
-    places = standings(facts, queries, model.definition)
+    leads = [
+        _Seen(lead, int(as_of), occasion, is_stored, row, standing)
+        for (lead, occasion, is_stored), as_of, row, standing in zip(
+            given,
+            queries.as_of,
+            frame.rows(),
+            standings(facts, queries, model.definition),
+            strict=True,
+        )
+    ]
+    return _put_together(scorer, model.told(frame), leads)
+
+
+def _scored_plainly(scorer: Scorer, asked: Sequence[Asked]) -> list[LeadScore]:
+    """The scores of leads that were read in one go."""
+    leads = [
+        _Seen(ask.lead, ask.as_of, occasion, False, ask.plain.row, ask.plain.standing)
+        for ask, occasion in asked
+        if ask.plain is not None
+    ]
+    if not leads:
+        return []
+    return _put_together(scorer, scorer.model.told_of([lead.row for lead in leads]), leads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One lead that is scored: who, when, and what is known of it."""
+
+    lead: str
+    as_of: int
+    occasion: Occasion
+    is_stored: bool
+    row: Row
+    standing: Standing
+
+
+def _put_together(scorer: Scorer, said: Told, leads: Sequence[_Seen]) -> list[LeadScore]:
+    """What the model says of leads, with all that belongs to it."""
+    model, scores = scorer.model, said.scores
     weighed = weigh(model, said.shares)
     raw, probability = scores.raw.tolist(), scores.probability.tolist()
     lower, upper, likes = map(_listed, (scores.lower, scores.upper, scores.leads_like_this))
     found = []
-    for i, (lead, occasion, is_stored) in enumerate(given):
+    for i, lead in enumerate(leads):
+        row, occasion = lead.row, lead.occasion
         like = likes[i] if likes else None
         route = scorer.agreed.route_for(probability[i], like)
-        kept = top(model, weighed[i], rows[i], TOP)
+        kept = top(model, weighed[i], row, TOP)
         found.append(
             LeadScore(
-                lead=lead,
-                as_of=int(queries.as_of[i]),
+                lead=lead.lead,
+                as_of=lead.as_of,
                 occasion=occasion,
                 raw=raw[i],
                 probability=probability[i],
@@ -198,22 +248,22 @@ def _told(
                 base=said.base,
                 reasons=kept
                 if occasion.reasons == TOP
-                else top(model, weighed[i], rows[i], occasion.reasons),
+                else top(model, weighed[i], row, occasion.reasons),
                 kept_reasons=kept,
                 caveats=[
                     *caveats.of_evidence(scorer.agreed, like),
                     *_doubts(scorer, occasion.now),
                     *caveats.of_lead(
-                        places[i], said.unseen[i], model, nothing_told=not _has_attributes(rows[i])
+                        lead.standing, said.unseen[i], model, nothing_told=not _has_attributes(row)
                     ),
                 ],
                 horizon_days=model.horizon_days,
                 model=model.digest,
                 calibration=model.calibrator.kind,
                 definition=model.definition.hash,
-                inputs=rows[i],
-                standing=places[i],
-                is_stored=is_stored,
+                inputs=row,
+                standing=lead.standing,
+                is_stored=lead.is_stored,
             )
         )
     return found
@@ -284,13 +334,13 @@ def _scored(scorer: Scorer, rows: Sequence[_Question], facts: Facts) -> list[Lea
     position = {lead: i for i, lead in enumerate(facts.lead_ids)}
     as_of = np.array([ask.as_of for _, ask, _ in rows], dtype=np.int64)
     queries = Queries.at([position[_name_of(i, ask)] for i, ask, _ in rows], as_of)
-    given = [(ask.lead, occasion, ask.records is None) for _, ask, occasion in rows]
+    given = [(ask.lead, occasion, ask.is_stored) for _, ask, occasion in rows]
     return _told(scorer, facts, queries, given)
 
 
 def _name_of(i: int, ask: Ask) -> str:
     """What the facts call the lead of an ask; two asks may describe one lead differently."""
-    return ask.lead if ask.records is None else str(i)
+    return ask.lead if ask.is_stored else str(i)
 
 
 def _stored_facts(connection: Connection, definition: Definition, asks: Sequence[Ask]) -> Facts:
@@ -307,7 +357,7 @@ def _refusal(ask: Ask, known: Mapping[str, Profile]) -> PropensityError | None:
     profile = known.get(ask.lead)
     if profile is not None and profile.do_not_score:
         return ConflictError(MUST_NOT_BE_SCORED)
-    if profile is None and ask.records is None:
+    if profile is None and ask.is_stored:
         return NotFoundError(
             "there is no such lead",
             hint="Send it first with PUT /v1/leads/{id}, or send its facts with the request.",

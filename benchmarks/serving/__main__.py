@@ -1,6 +1,6 @@
 """How fast does a score come: ours, a server that computes nothing, and peers, in one run by one client?
 
-    python -m benchmarks.serving [--seconds S] [--only KEY] [--peers-python PYTHON] [--json]
+    python -m benchmarks.serving [--seconds S] [--only KEY] [--peers-python PYTHON …] [--json]
 
 Each server is started here, with a model of 300 trees x 31 leaves on 75 columns, and asked in turn
 with the others, a part of its seconds at a time, because a machine's speed drifts. A table goes to
@@ -69,13 +69,13 @@ class Started:
 
     server: Server
     port: int
-    group: int
+    process: int
 
     def asked(self, asked: Asked, clients: int, seconds: float, core: int | None) -> dict[str, Any]:
         """One turn, by a client in a process of its own."""
-        before = servers.cpu_seconds(self.group)
+        before = servers.cpu_seconds(self.process)
         answer = _asked(self.port, asked, clients, seconds, core)
-        return answer | {"cpu": servers.cpu_seconds(self.group) - before}
+        return answer | {"cpu": servers.cpu_seconds(self.process) - before}
 
     def warm_up(self, asked: Asked, core: int | None) -> None:
         """Ask until it gets no faster: code may still be compiled, pools be filled."""
@@ -104,13 +104,13 @@ def measure(
             port = free_port()
             log = scratch / f"{name}.log"
             try:
-                group = stack.enter_context(running(server, port, log, serving))
+                process = stack.enter_context(running(server, port, log, serving))
             except RuntimeError as error:
                 if name in _OWN:
                     raise
                 print(f"without {name}: {error}", file=sys.stderr)
                 continue
-            started[name] = Started(server, port, group)
+            started[name] = Started(server, port, process)
         found: dict[str, dict[str, Timed]] = defaultdict(lambda: defaultdict(Timed))
         places = [
             (key, one, asked)
@@ -199,13 +199,13 @@ def main() -> None:
 
 
 def _wanted(company: Company, scratch: Path, chosen: argparse.Namespace) -> dict[str, Server]:
-    python = Path(chosen.peers_python)
+    pythons = [Path(python) for python in (*chosen.peers_python, sys.executable)]
     every = {
         "floor": lambda: servers.floor(company),
         "ours": lambda: servers.ours(company),
         "mlflow": lambda: servers.mlflow_serve(company, scratch),
-        "bentoml": lambda: servers.bentoml(company, scratch, python),
-        "mlserver": lambda: servers.mlserver(company, scratch, python),
+        "bentoml": lambda: servers.bentoml(company, scratch, pythons),
+        "mlserver": lambda: servers.mlserver(company, scratch, pythons),
     }
     found = {}
     for name, make in every.items():
@@ -241,8 +241,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], help="a key; may be repeated")
     parser.add_argument(
         "--peers-python",
-        default=sys.executable,
-        help="of the environment with BentoML and MLServer",
+        action="append",
+        default=[],
+        help="of an environment with BentoML or MLServer; may be repeated, the first counts",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object as the last line")
     return parser.parse_args()

@@ -20,8 +20,8 @@ from features.definition import Definition, parse_definition
 from features.facts import LeadVersion, Queries, Value
 from features.gather import FactsBuilder
 from features.pipeline import build_catalog, compute_features
-from features.store.access import create_key
 from features.store.ingest import ingest
+from features.store.keys import create_key
 from features.store.migrate import upgrade
 from features.store.promotions import DecisionRecord, record_decision
 from models.blend import Blend, Spread

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,10 +127,10 @@ def mlflow_serve(company: Company, scratch: Path) -> Server | None:
     )
 
 
-def bentoml(company: Company, scratch: Path, python: Path) -> Server | None:
+def bentoml(company: Company, scratch: Path, pythons: Sequence[Path]) -> Server | None:
     """BentoML's own server; None where it is not installed."""
-    program = python.parent / "bentoml"
-    if not program.exists():
+    program = _program("bentoml", pythons)
+    if program is None:
         return None
     booster = _written(company, scratch)
     place = scratch / "bento"
@@ -141,15 +141,15 @@ def bentoml(company: Company, scratch: Path, python: Path) -> Server | None:
     return Server(
         lambda port: [str(program), "serve", "bento_service:Scorer", "--port", str(port)],
         {"bentoml": (single, Asked("/predict", [as_json({"rows": values[:ROWS]})]))},
-        {"BENCHMARK_BOOSTER": str(booster), "PATH": f"{python.parent}:{os.environ['PATH']}"},
+        {"BENCHMARK_BOOSTER": str(booster), "PATH": f"{program.parent}:{os.environ['PATH']}"},
         place,
     )
 
 
-def mlserver(company: Company, scratch: Path, python: Path) -> Server | None:
+def mlserver(company: Company, scratch: Path, pythons: Sequence[Path]) -> Server | None:
     """MLServer with its LightGBM runtime, in one process; None where it is not installed."""
-    program = python.parent / "mlserver"
-    if not program.exists():
+    program = _program("mlserver", pythons)
+    if program is None:
         return None
     booster = _written(company, scratch)
     place = scratch / "mlserver"
@@ -179,9 +179,15 @@ def mlserver(company: Company, scratch: Path, python: Path) -> Server | None:
     return Server(started, {"mlserver": (single, Asked(path, [asked(values[:ROWS])]))})
 
 
+def _program(name: str, pythons: Sequence[Path]) -> Path | None:
+    """A program of the first environment that has it."""
+    places = (python.parent / name for python in pythons)
+    return next((place for place in places if place.exists()), None)
+
+
 @contextmanager
 def running(server: Server, port: int, log: Path, core: int | None) -> Iterator[int]:
-    """The process group of a server that answers; stopped at the end with all that it has started."""
+    """The process of a server that answers; stopped at the end with all that it has started."""
     environment = {**os.environ, **_QUIET, **server.environment}
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -200,17 +206,21 @@ def running(server: Server, port: int, log: Path, core: int | None) -> Iterator[
             _stop(process)
 
 
-def cpu_seconds(group: int) -> float:
-    """What all processes of a group have used of the processors; 0 where that cannot be known."""
-    used = 0
+def cpu_seconds(root: int) -> float:
+    """What a process and all below it have used of the processors; 0 where that cannot be known."""
+    parent, used = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if int(fields[2]) == group:
-            used += int(fields[11]) + int(fields[12])
-    return used / os.sysconf("SC_CLK_TCK")
+        pid = int(stat.parent.name)
+        parent[pid], used[pid] = int(fields[1]), int(fields[11]) + int(fields[12])
+    below = {root}
+    # A child may have a lower number than its parent, so once is not enough.
+    while more := {pid for pid, above in parent.items() if above in below} - below:
+        below |= more
+    return sum(used.get(pid, 0) for pid in below) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Column, Connection, String, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from features.store.prepared import Prepared
 from features.store.tables import Instant, metadata
 
 ERASED = "erased: this lead was erased on request, and is not taken in again"
@@ -37,6 +38,9 @@ _LOCK = 7_205_001
 """The advisory lock's number on PostgreSQL; SQLite lets one writer in at a time anyway."""
 
 _AT_ONCE = 5_000
+
+_ANY = Prepared(select(tombstones.c.hash).limit(1))
+"""A tombstone, whichever; asked for every score."""
 
 
 def in_step(connection: Connection) -> None:
@@ -61,7 +65,7 @@ def bury(connection: Connection, lead_id: str, now: int) -> None:
 def erased(connection: Connection, lead_ids: Collection[str]) -> set[str]:
     """Those of these leads that were erased."""
     # Most stores have no tombstone, and then nothing needs to be hashed.
-    if not lead_ids or connection.execute(select(tombstones.c.hash).limit(1)).first() is None:
+    if not lead_ids or not _ANY.run(connection):
         return set()
     ordered = sorted(lead_ids)
     by_hash = dict(zip(lead_hashes(connection, ordered), ordered, strict=True))

@@ -30,6 +30,7 @@ from features.errors import NotFoundError, Problem, shown
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, said
 from features.quality import record_problems, text_problem
 from features.store.consent import ERASED, alone, erased, in_step
+from features.store.prepared import Prepared
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 NO_SUCH_LEAD = "no such lead; send the lead first"
@@ -114,10 +115,10 @@ def lead_keys(connection: Connection, external_ids: Collection[str]) -> dict[str
     if not possible:
         return {}
     if connection.dialect.name == "postgresql":
-        found = connection.execute(_KEYS_POSTGRESQL, {"texts": list(possible)})
+        found = _KEYS_POSTGRESQL.run(connection, texts=list(possible))
     else:
-        found = connection.execute(_KEYS_SQLITE, {"texts": _as_text(possible)})
-    return {row.external_id: row.id for row in found}
+        found = _KEYS_SQLITE.run(connection, texts=_as_text(possible))
+    return dict(found)
 
 
 def of_leads(table: Table, keys: Collection[int]) -> Iterator[ColumnElement[bool]]:
@@ -160,9 +161,13 @@ def _as_text(texts: Collection[str]) -> str:
 
 # Asked for every score, so made once: to put the question together costs more than the answer.
 _KEYS = select(leads.c.external_id, leads.c.id)
-_KEYS_SQLITE = _KEYS.where(_among_json(leads.c.external_id, bindparam("texts", type_=String)))
-_KEYS_POSTGRESQL = _KEYS.where(
-    _among_array(leads.c.external_id, bindparam("texts", type_=postgresql.ARRAY(String)))
+_KEYS_SQLITE = Prepared(
+    _KEYS.where(_among_json(leads.c.external_id, bindparam("texts", type_=String)))
+)
+_KEYS_POSTGRESQL = Prepared(
+    _KEYS.where(
+        _among_array(leads.c.external_id, bindparam("texts", type_=postgresql.ARRAY(String)))
+    )
 )
 
 

@@ -7,13 +7,10 @@ convenience that can always be rebuilt from the log.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import (
@@ -37,6 +34,8 @@ from sqlalchemy import (
 
 from features.store.consent import erased, in_step
 from features.store.ingest import chunks, insert_ignoring, lead_keys
+from features.store.prepared import Prepared
+from features.store.score_texts import compact, inputs_text
 from features.store.tables import BigId, Instant, leads, metadata
 
 scores = Table(
@@ -147,7 +146,7 @@ class QueuePage:
 
 def inputs_hash(inputs: Mapping[str, str | float | None]) -> str:
     """SHA-256 (hex) of a feature row; equal for equal rows, whatever the order of the names."""
-    return _inputs(inputs)[1]
+    return inputs_text(inputs)[1]
 
 
 def take_numbers(connection: Connection, n: int) -> list[int]:
@@ -156,8 +155,8 @@ def take_numbers(connection: Connection, n: int) -> list[int]:
     On SQLite whoever takes some must hold the right to write (`Store.write`).
     """
     if connection.dialect.name == "postgresql":
-        return [int(number) for number in connection.execute(_TAKE_POSTGRESQL, {"n": n}).scalars()]
-    after = int(connection.execute(_TAKE_SQLITE, {"n": n}).scalar_one())
+        return [int(number) for (number,) in _TAKE_POSTGRESQL.run(connection, n=n)]
+    ((after,),) = _TAKE_SQLITE.run(connection, n=n)
     return [*range(after - n, after)]
 
 
@@ -194,7 +193,7 @@ def record_scores(
         if entry.lead not in refused
     ]
     if rows:
-        connection.execute(_INSERT, rows)
+        _INSERT.run_for_each(connection, rows)
     latest: dict[int, tuple[int, dict[str, Any]]] = {}
     for entry, queue, id_ in zip(entries, shown, given, strict=True):
         key = None if entry.lead in refused else keys.get(entry.lead)
@@ -220,11 +219,13 @@ def _refused(
 
 
 # Asked for every score, so made once.
-_INSERT = scores.insert()
-_TAKE_POSTGRESQL = select(func.nextval("scores_id_seq")).select_from(
-    func.generate_series(1, bindparam("n", type_=Integer))
+_INSERT = Prepared(scores.insert().inline(), [column.name for column in scores.c])
+_TAKE_POSTGRESQL = Prepared(
+    select(func.nextval("scores_id_seq")).select_from(
+        func.generate_series(1, bindparam("n", type_=Integer))
+    )
 )
-_TAKE_SQLITE = (
+_TAKE_SQLITE = Prepared(
     numbers.update()
     .values(next=numbers.c.next + bindparam("n", type_=Integer))
     .returning(numbers.c.next)
@@ -267,7 +268,7 @@ def oldest_in_queue(connection: Connection) -> tuple[int | None, set[str]]:
 
 
 def _row(entry: ScoreEntry, id_: int, keys: Mapping[str, int]) -> dict[str, Any]:
-    inputs, digest = _inputs(entry.inputs)
+    inputs, digest = inputs_text(entry.inputs)
     return {
         "id": id_,
         "lead": keys.get(entry.lead),
@@ -281,8 +282,8 @@ def _row(entry: ScoreEntry, id_: int, keys: Mapping[str, int]) -> dict[str, Any]
         "definition": entry.definition,
         "inputs": inputs,
         "inputs_hash": digest,
-        "reasons": _json(list(entry.reasons)),
-        "warnings": _json(list(entry.warnings)),
+        "reasons": compact(list(entry.reasons)),
+        "warnings": compact(list(entry.warnings)),
         "channel": entry.channel,
         "request_id": entry.request_id,
     }
@@ -428,35 +429,3 @@ def _contains(column: Column[Any], text: str) -> tuple[ColumnElement[bool], Colu
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _inputs(inputs: Mapping[str, str | float | None]) -> tuple[str, str]:
-    """A feature row as JSON, and the SHA-256 of the same with its names in order."""
-    names, in_order = _named(tuple(inputs))
-    cells = [name + _cell(value) for name, value in zip(names, inputs.values(), strict=True)]
-    ordered = ",".join(in_order(cells)) if len(cells) > 1 else "".join(cells)
-    digest = hashlib.sha256(f"{{{ordered}}}".encode()).hexdigest()
-    return f"{{{','.join(cells)}}}", digest
-
-
-@lru_cache(maxsize=64)
-def _named(names: tuple[str, ...]) -> tuple[list[str], Callable[[list[str]], tuple[str, ...]]]:
-    """Names as JSON writes them, and what puts a row's cells into the order of the names."""
-    order = sorted(range(len(names)), key=names.__getitem__)
-    return [f"{_json(name)}:" for name in names], itemgetter(*order or (0,))
-
-
-def _cell(value: str | float | None) -> str:
-    if value is None:
-        return "null"
-    if type(value) is float and "n" not in (text := repr(value)):  # neither inf nor nan
-        return text
-    return _json(value)
-
-
-def _json(content: Any) -> str:
-    return _encode(content)
-
-
-# Made once: `json.dumps` would make one for each of a row's texts.
-_encode = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode

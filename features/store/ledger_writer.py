@@ -36,6 +36,10 @@ Ids = list[int | None]
 class Ledger(Protocol):
     """Where scores are written."""
 
+    @property
+    def answers_when_written(self) -> bool:
+        """Whether ids come no sooner than the transaction that left out whoever objects."""
+
     def submit(
         self, entries: Sequence[ScoreEntry], shown: Sequence[QueueEntry | None]
     ) -> Future[Ids]:
@@ -44,6 +48,8 @@ class Ledger(Protocol):
 
 class DirectLedger:
     """Writes at once, in a transaction of its own: for commands and files."""
+
+    answers_when_written = True
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -93,6 +99,11 @@ class LedgerWriter:
     def waiting(self) -> int:
         """How many scores wait to be written, those being written among them."""
         return self._scores
+
+    @property
+    def answers_when_written(self) -> bool:
+        """See `Ledger`."""
+        return self._is_durable
 
     def start(self) -> None:
         """Begin to write.

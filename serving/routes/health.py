@@ -38,9 +38,7 @@ def is_ready(parts: ServiceDep) -> Response:
     problems = []
     if champion is None:
         problems.append(Problem("model", "champion", "", "there is none to score with"))
-    try:
-        parts.store.check()
-    except StoreError:
+    if not parts.reach.is_there():
         problems.append(Problem("store", "connection", "", "the database is not available"))
     if problems or champion is None:
         raise NotReadyError("the service is not ready", problems=problems)

@@ -127,7 +127,7 @@ def test_no_log_error_or_figure_names_anybody(
         "errors": "\n".join(told),
         "figures": served.get("/metrics").text,
     }
-    assert seen["logs"].count('"event": "request"') > 30
+    assert seen["logs"].count('"event":"request"') > 30
     for where, text in seen.items():
         for what, value in PLANTED.items():
             # Whose field has a strange name is told that name: without it nobody would find it.

@@ -91,10 +91,10 @@ def test_an_error_that_nobody_foresaw_spoils_one_answer_alone(
 ) -> None:
     usual = rounds.computed
 
-    def failing(store: Store, scorer: Any, asked: Any) -> Any:
+    def failing(store: Store, scorer: Any, asked: Any, **rest: Any) -> Any:
         if any(ask.lead == "L-0005" for ask, _ in asked):
             raise ZeroDivisionError
-        return usual(store, scorer, asked)
+        return usual(store, scorer, asked, **rest)
 
     monkeypatch.setattr(rounds, "computed", failing)
     parts = served_lite.service

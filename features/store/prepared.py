@@ -1,0 +1,94 @@
+"""How is a statement run that every score needs? Compiled once for a kind of database, then as it is.
+
+SQLAlchemy looks each time whether it has compiled a statement before and wraps what comes back, which
+costs more than SQLite needs for a small one. Rule: only for statements that never change, of plain
+numbers and texts, and always within the connection's transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ClauseElement, Connection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.sql.compiler import SQLCompiler
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    """What one kind of driver is given.
+
+    Attributes:
+        text: the statement.
+        names: of the parameters in their order; None: they are given by name.
+        fixed: the parameters that are the same each time.
+    """
+
+    text: str
+    names: Sequence[str] | None
+    fixed: Mapping[str, Any]
+
+    def parameters(self, given: Mapping[str, Any]) -> Any:
+        """What changes and what is fixed, by position or by name."""
+        every = {**self.fixed, **given}
+        return every if self.names is None else tuple([every[name] for name in self.names])
+
+
+class Prepared:
+    """A statement and what it was compiled to.
+
+    Args:
+        statement: with a `bindparam` for all that changes.
+        columns: of an insert, as its rows name them.
+    """
+
+    def __init__(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> None:
+        self._statement = statement
+        self._columns = columns
+        self._compiled: dict[str, _Compiled] = {}
+
+    def run(self, connection: Connection, **given: Any) -> list[Any]:
+        """Run it once; the rows that it gives, as the driver gives them."""
+        compiled = self._on(connection)
+        with _cursor(connection, compiled.text) as cursor:
+            cursor.execute(compiled.text, compiled.parameters(given))
+            found: list[Any] = cursor.fetchall()
+        return found
+
+    def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it for each of these rows, of which there is one at least."""
+        compiled = self._on(connection)
+        with _cursor(connection, compiled.text) as cursor:
+            cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+
+    def _on(self, connection: Connection) -> _Compiled:
+        dialect = connection.dialect
+        found = self._compiled.get(dialect.name)
+        if found is None:
+            made = self._statement.compile(dialect=dialect, column_keys=self._columns)
+            assert isinstance(made, SQLCompiler)
+            fixed = {} if self._columns else {k: v for k, v in made.params.items() if v is not None}
+            found = _Compiled(str(made), made.positiontup, fixed)
+            self._compiled[dialect.name] = found
+        return found
+
+
+@contextmanager
+def _cursor(connection: Connection, text: str) -> Iterator[Any]:
+    """The driver's cursor within the connection's transaction; its errors are SQLAlchemy's."""
+    if not connection.in_transaction():
+        connection.begin()
+    dialect = connection.dialect
+    failure = dialect.loaded_dbapi.Error
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except failure as error:
+        raise DBAPIError.instance(
+            text, None, error, failure, hide_parameters=True, dialect=dialect
+        ) from error
+    finally:
+        cursor.close()
