@@ -18,8 +18,8 @@ from features.store import (
     outcomes,
     promotions,
     reconciliation,
-    trials,
     reports,
+    trials,
     turns,
     webhooks,
 )
@@ -41,8 +41,8 @@ __all__ = [
     "promotions",
     "reconciliation",
     "reports",
-    "turns",
     "trials",
+    "turns",
     "watermarks",
     "webhooks",
 ]

@@ -23,7 +23,9 @@ AS_OF = NOW - 100 * DAY
 
 def shown(lead: str, day: int, rank: int, chance: float | None) -> Shown:
     at = AS_OF + day * DAY
-    return Shown(lead=lead, score=ord(lead), at=at, list="x", rank=rank, channel="page", chance=chance)
+    return Shown(
+        lead=lead, score=ord(lead), at=at, list="x", rank=rank, channel="page", chance=chance
+    )
 
 
 def dataset(facts: Facts) -> Dataset:
