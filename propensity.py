@@ -23,6 +23,7 @@ from serving import commands as serving
 from serving import record_commands as records
 from serving import upkeep_commands
 from training import commands as training
+from training.loop import commands as loop
 from training.loop import worker_commands
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ app.add_typer(serving.app)
 app.add_typer(records.app)
 app.add_typer(upkeep_commands.app)
 app.add_typer(training.app)
+app.add_typer(loop.app)
 
 
 def _service_steps(workspace: Workspace) -> Mapping[str, Step]:

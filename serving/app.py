@@ -45,6 +45,7 @@ from serving.routes import (
     model,
     pages,
     queue,
+    reports,
     scores,
     sign_in,
     webhooks,
@@ -127,8 +128,10 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         health,
         sign_in,
         pages,
+        reports,
     ):
         app.include_router(part.router)
+    app.include_router(reports.pages)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.state.error_page = error_page
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]

@@ -6,12 +6,14 @@ their number is bounded and nothing personal leaves.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from features.clock import SECOND
+from features.store.reports import Report
 from serving.scoring import LeadScore, Result
 from serving.state import LiveState
 
@@ -103,6 +105,26 @@ class Metrics:
             "When outcomes were last compared with an export; 0: never.",
             registry=self.registry,
         )
+        self._reported = Gauge(
+            "propensity_report_timestamp_seconds",
+            "When the newest report of the monitor was made; 0: never.",
+            registry=self.registry,
+        )
+        self._alarm = Gauge(
+            "propensity_calibration_alarm",
+            "1 while the alarm of the probabilities is raised, by the newest report.",
+            registry=self.registry,
+        )
+        self._e_value = Gauge(
+            "propensity_calibration_alarm_e_value",
+            "Where the alarm of the probabilities stands, by the newest report.",
+            registry=self.registry,
+        )
+        self._level = Gauge(
+            "propensity_observed_over_expected",
+            "Wins that came for each win that was promised, by the newest report; NaN: not known.",
+            registry=self.registry,
+        )
         self.refreshed = Gauge(
             "propensity_queue_refreshed_timestamp_seconds",
             "When the queue was last scored as a whole by this process.",
@@ -128,6 +150,18 @@ class Metrics:
         """How many outcomes only a comparison found, ever, and when the last one ran."""
         self._caught_up.set(found)
         self._reconciled.set((ran_at or 0) / SECOND)
+
+    def note_report(self, report: Report | None) -> None:
+        """What the newest report of the monitor said."""
+        if report is None:
+            self._level.set(math.nan)
+            return
+        alarm = report.summary.get("alarm") or {}
+        ratio = (report.summary.get("observed_over_expected") or {}).get("estimate")
+        self._reported.set(report.made_at / SECOND)
+        self._alarm.set(bool(alarm.get("is_raised")))
+        self._e_value.set(alarm.get("e_value") or 0.0)
+        self._level.set(math.nan if ratio is None else ratio)
 
     def exposition(self, state: LiveState, accept: str = "") -> tuple[bytes, str]:
         """Everything, and its media type: OpenMetrics for whoever accepts it, else Prometheus' own."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from serving.charts import Bar, Chart, Reliability
 from serving.markdown import Block
+from serving.sheets import Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class Shell:
         csrf: the token every form must send back.
     """
 
-    here: Literal["", "queue", "model"] = ""
+    here: Literal["", "queue", "model", "reports"] = ""
     caller: str | None = None
     role: str | None = None
     csrf: str | None = None
@@ -446,6 +447,38 @@ class ModelPage(Page):
     decisions: Sequence[DecisionLine]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastReport:
+    """A report in a line: when it was made, of which model, what it said to do and why."""
+
+    made: Moment
+    model: str
+    action: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPage(Page):
+    """What came of what was promised, and what is to be done?
+
+    Attributes:
+        made: when the newest report was made; None without one: `emptiness` then says what to do.
+        model: the short digest of the model it speaks of.
+        decisions: all that were made about models, newest first.
+        past: earlier reports, newest first.
+    """
+
+    template: ClassVar[str] = "reports.html"
+    made: Moment | None
+    model: str
+    emptiness: Emptiness | None
+    notices: Sequence[Notice]
+    figures: Sequence[Figure]
+    sections: Sequence[Section]
+    decisions: Sequence[DecisionLine]
+    past: Sequence[PastReport]
+
+
 PAGES: tuple[type[Page | QueueRows], ...] = (
     SignInPage,
     ErrorPage,
@@ -453,4 +486,5 @@ PAGES: tuple[type[Page | QueueRows], ...] = (
     QueueRows,
     LeadPage,
     ModelPage,
+    ReportPage,
 )

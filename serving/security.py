@@ -38,6 +38,8 @@ MACHINES: Final[Roles] = frozenset({"crm", "admin"})
 DESKS: Final[Roles] = frozenset({"crm", "analyst", "admin"})
 EVERYBODY: Final[Roles] = frozenset({"crm", "analyst", "rep", "admin"})
 PEOPLE: Final[Roles] = frozenset({"analyst", "rep", "admin"})
+OFFICE: Final[Roles] = frozenset({"analyst", "admin"})
+"""People who look after the model; like `PEOPLE` for pages."""
 
 ACCESS: Final[Mapping[str, Roles]] = {
     "POST /v1/scores": DESKS,
@@ -58,6 +60,7 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "GET /v1/queue": EVERYBODY,
     "GET /v1/model": EVERYBODY,
     "GET /v1/model/card": EVERYBODY,
+    "GET /v1/reports/latest": frozenset({"analyst", "admin"}),
     "GET /metrics": frozenset({"analyst", "admin"}),
     "GET /health": PUBLIC,
     "GET /health/live": PUBLIC,
@@ -75,6 +78,7 @@ ACCESS: Final[Mapping[str, Roles]] = {
     "GET /queue/rows": PEOPLE,
     "GET /leads/{lead:path}": PEOPLE,
     "GET /model": PEOPLE,
+    "GET /reports": OFFICE,
 }
 
 SIGNED: Final = frozenset({"POST /v1/webhooks/{source}"})
@@ -163,7 +167,7 @@ async def _known_caller(request: Request, allowed: Roles) -> Caller:
     pace = request.app.state.service.pace
     buckets = pace.keys if caller.csrf is None else pace.people
     request.scope["state"]["pace"] = admit(buckets, caller.name, time.monotonic())
-    if caller.csrf is None and allowed is PEOPLE:
+    if caller.csrf is None and any(allowed is people for people in (PEOPLE, OFFICE)):
         raise ForbiddenError("pages are for people, and a key is not a person")
     if caller.role not in allowed:
         raise ForbiddenError(

@@ -119,6 +119,39 @@ def plot_gain(gain: Gain, base_rate: float, path: Path) -> Path:
     return _write(figure, path)
 
 
+def plot_line(
+    points: Sequence[tuple[float, float]],
+    path: Path,
+    *,
+    columns: Sequence[tuple[float, str]] = (),
+    levels: Sequence[tuple[float, str]] = (),
+    marks: Sequence[tuple[float, str]] = (),
+) -> Path:
+    """A line with its dots, and named levels across it.
+
+    Args:
+        points: x and y, at least one.
+        path: where the PNG goes.
+        columns: x and its label.
+        levels: y and its label.
+        marks: y of a dashed line and what it is called.
+
+    Returns:
+        The path.
+    """
+    figure = _figure(6.4, 3.2)
+    axes = figure.subplots()
+    axes.plot(*zip(*points, strict=True), color=WON, marker="o", markersize=3)
+    for at, label in marks:
+        axes.axhline(at, color=LOST, linestyle="--", linewidth=1, label=label)
+    axes.set_xticks([x for x, _ in columns], [label for _, label in columns])
+    axes.set_yticks([y for y, _ in levels], [label for _, label in levels])
+    if marks:
+        axes.legend(frameon=False)
+    _tidy(axes, "", "", "")
+    return _write(figure, path)
+
+
 def plot_importance(importance: Mapping[str, float], path: Path) -> Path:
     """The columns that move scores most, as bars, largest on top; at most twenty.
 

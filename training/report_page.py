@@ -75,13 +75,23 @@ def report_page(report: Report, pictures: Mapping[str, Picture]) -> str:
         _enough(report, pictures),
         _limits(),
     ]
+    return document(title, "".join(body))
+
+
+def document(title: str, body: str) -> str:
+    """A whole HTML document that asks nobody for anything and runs no script.
+
+    Args:
+        title: plain text.
+        body: HTML whose text was escaped with `text`.
+    """
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         "img-src data:; style-src 'unsafe-inline'\">\n"
         f'<link rel="icon" href="data:,">\n<title>{text(title)}</title>\n<style>{STYLE}</style>\n'
-        f"</head>\n<body>\n<main>\n{''.join(body)}</main>\n</body>\n</html>\n"
+        f"</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
     )
 
 
@@ -147,7 +157,7 @@ def _signal(report: Report, pictures: Mapping[str, Picture]) -> str:
     return (
         "<h2>Is there signal?</h2>\n"
         f"<p>{text(figures['discrimination']['reason'])}</p>\n"
-        + _side(_table(("Figure", "Value"), rows), _pictures(pictures, "scores"))
+        + _side(table(("Figure", "Value"), rows), _pictures(pictures, "scores"))
         + _pictures(pictures, "lift")
         + "<p class=muted>Log loss is miscalibration − discrimination + uncertainty. Intervals take a "
         "lead's rows as one piece of evidence.</p>\n"
@@ -174,8 +184,8 @@ def _calibration(report: Report, pictures: Mapping[str, Picture]) -> str:
     n = len(bands)
     return (
         "<h2>Is it calibrated?</h2>\n"
-        + _table(("Figure", "Value"), rows)
-        + _side(_table(head, bands, numbers=range(4, 6)), _pictures(pictures, "reliability"))
+        + table(("Figure", "Value"), rows)
+        + _side(table(head, bands, numbers=range(4, 6)), _pictures(pictures, "reliability"))
         + f"<p class=muted>Intervals of the third column hold each on its own: all {n} of a right model "
         f"hold {0.95**n:.0%} of the time. Those of the fourth hold all at once, 95 % of the time "
         "(Bonferroni).</p>\n"
@@ -214,10 +224,10 @@ def _dimension(where: Where, dimension: str, picture: Picture | None) -> str:
     left = everything - len(parts)
     more = f"<p class=muted>{left} smaller parts are in the JSON.</p>\n" if left else ""
     shown = "" if picture is None else f"<div class=pictures>{_picture(picture)}</div>\n"
-    table = _table(
+    sheet = table(
         head, rows, numbers=range(4, 8), off=off, label=f"Observed and expected by {dimension}"
     )
-    return f"<h3>By {text(dimension)}</h3>\n{_side(table, shown)}{more}"
+    return f"<h3>By {text(dimension)}</h3>\n{_side(sheet, shown)}{more}"
 
 
 def _part(part: Part) -> tuple[str, ...]:
@@ -241,7 +251,7 @@ def _drives(report: Report, pictures: Mapping[str, Picture]) -> str:
     share = report.drives.weight
     return (
         "<h2>What drives it?</h2>\n"
-        + _table(
+        + table(
             ("Fact", "Mean absolute contribution, log-odds"),
             [(fact.label, f"{fact.size:.3f}") for fact in facts],
             numbers=(1,),
@@ -269,7 +279,7 @@ def _enough(report: Report, pictures: Mapping[str, Picture]) -> str:
         rows.append((words, f"about {have.more_for_signal:,}"))
     return (
         "<h2>How many more outcomes?</h2>\n"
-        + _table(("What", "How many"), rows)
+        + table(("What", "How many"), rows)
         + _comparison(report.comparison)
         + _curve(report, pictures)
     )
@@ -300,7 +310,7 @@ def _curve(report: Report, pictures: Mapping[str, Picture]) -> str:
     return (
         f"<h3>Would more deals to learn from help?</h3>\n<p>{text(curve.sentence)}</p>\n"
         + _pictures(pictures, "learning_curve")
-        + _table(("Share", "Leads", "Won", "Log loss, each draw"), rows, numbers=(1, 2))
+        + table(("Share", "Leads", "Won", "Log loss, each draw"), rows, numbers=(1, 2))
     )
 
 
@@ -312,9 +322,9 @@ def _limits() -> str:
     )
 
 
-def _side(table: str, pictures: str) -> str:
+def _side(sheet: str, pictures: str) -> str:
     """A table and its pictures beside one another, where there is room."""
-    return f"<div class=side>{table}{pictures}</div>\n"
+    return f"<div class=side>{sheet}{pictures}</div>\n"
 
 
 def _pictures(pictures: Mapping[str, Picture], *names: str) -> str:
@@ -329,7 +339,7 @@ def _picture(picture: Picture) -> str:
     )
 
 
-def _table(
+def table(
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
     *,
@@ -337,6 +347,15 @@ def _table(
     off: Sequence[bool] = (),
     label: str = "",
 ) -> str:
+    """A table that scrolls by itself where it has no room.
+
+    Args:
+        head: of the columns.
+        rows: cells as text; the first of a row names it.
+        numbers: which columns hold figures.
+        off: for each row whether it is to be looked at.
+        label: what a screen reader calls it.
+    """
     right = set(numbers)
 
     def cell(tag: str, i: int, value: str, scope: str = "") -> str:

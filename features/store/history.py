@@ -87,11 +87,29 @@ def count_leads(connection: Connection) -> int:
 
 def newest_fact(connection: Connection) -> int | None:
     """When the last fact was recorded; None in an empty store."""
-    newest = [
-        connection.execute(select(func.max(table.c.recorded_at))).scalar()
-        for table in (lead_versions, answers, events, stages)
-    ]
-    return max((int(instant) for instant in newest if instant is not None), default=None)
+    newest = newest_facts(connection).values()
+    return max((instant for instant in newest if instant is not None), default=None)
+
+
+def newest_facts(connection: Connection, before: int | None = None) -> dict[str, int | None]:
+    """Sort of fact -> when the last one was recorded, None without any; by default of all times."""
+    found: dict[str, int | None] = {}
+    for sort, table in _TABLES.items():
+        query = select(func.max(table.c.recorded_at))
+        if before is not None:
+            query = query.where(table.c.recorded_at < before)
+        newest = connection.execute(query).scalar()
+        found[sort] = None if newest is None else int(newest)
+    return found
+
+
+def some_leads(connection: Connection, most: int, seed: int) -> list[str]:
+    """The external ids of about so many leads that may be scored, evenly over the order they came in."""
+    step = max(1, count_leads(connection) // max(most, 1))
+    query = select(leads.c.external_id).where(
+        ~leads.c.do_not_score, leads.c.id % step == seed % step
+    )
+    return [str(row.external_id) for row in connection.execute(query.order_by(leads.c.id))]
 
 
 def profiles(connection: Connection, lead_ids: Sequence[str]) -> dict[str, Profile]:

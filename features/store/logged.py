@@ -104,13 +104,13 @@ def scored_by_week(
 
 
 def inputs_of(connection: Connection, ids: Sequence[int]) -> list[dict[str, Any]]:
-    """The rows that these scores were computed from, in the order given; every id is there."""
+    """The rows that these scores were computed from, in the order given; empty where one is gone."""
     found: dict[int, dict[str, Any]] = {}
     query = select(scores.c.id, scores.c.inputs)
     for chunk in chunks(list(ids)):
         for row in connection.execute(query.where(scores.c.id.in_(chunk))):
             found[int(row.id)] = json.loads(row.inputs)
-    return [found[int(one)] for one in ids]
+    return [found.get(int(one), {}) for one in ids]
 
 
 def _shown(bundles: Collection[str], since: int, before: int) -> list[ColumnElement[bool]]:

@@ -16,6 +16,7 @@ from features.store import (
     outcomes,
     promotions,
     reconciliation,
+    reports,
     turns,
     webhooks,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "outcomes",
     "promotions",
     "reconciliation",
+    "reports",
     "turns",
     "webhooks",
 ]

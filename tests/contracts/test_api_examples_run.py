@@ -39,6 +39,8 @@ from models.trees import Trees
 from models.workspace import Workspace
 from serving.app import create_app
 from serving.settings import Settings
+from training.loop.monitor import monitor
+from training.loop.reports import keep
 
 PAGE = ROOT / "docs" / "api.md"
 COMPANY = ROOT / "training" / "simulated" / "definition.yaml"
@@ -116,6 +118,7 @@ def installation(home: Path, store: Store) -> Workspace:
     )
     with store.write() as connection:
         record_decision(connection, decided)
+    keep(workspace, monitor(workspace, now=NOW))
     return workspace
 
 

@@ -254,11 +254,12 @@ def _wait(level: Level, missing: int) -> str:
 
 
 def _nothing(watch: Watch, level: Level, more: int | None) -> str:
+    stands = f"the alarm stands at {watch.e_value:,.1f} of {watch.threshold:,.0f}"
     sharper = f" About {more:,} more leads would pin that to ±10 %." if more else ""
-    return (
-        f"What was said comes true: {_ratio(level)} on {level.leads:,} leads; the alarm stands at "
-        f"{watch.e_value:,.1f} of {watch.threshold:,.0f}.{sharper}"
-    )
+    said = f"{_ratio(level)} on {level.leads:,} leads; {stands}.{sharper}"
+    if level.ratio is None or level.ratio.contains(1.0):
+        return f"What was said comes true: {said}"
+    return f"Off, but not yet beyond what looking every week may show by chance: {said}"
 
 
 def _ratio(level: Level) -> str:

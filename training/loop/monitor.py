@@ -1,23 +1,25 @@
 """Do the scores that we show still come true, and if not, what should be done?
 
 Read from the ledger and the outcomes alone, never from training's rows: what was shown is judged.
-Nothing is written here: `training.loop.reports.keep` puts what was found into the database, where the
-pages read it. The same ledger, outcomes and instant give the same answer.
+Nothing is written here: `training.loop.reports` makes the whole report and puts it into the database,
+where the pages read it. The same ledger, outcomes and instant give the same answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from features.clock import iso
 from features.store.outcomes import newest_deal
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.intervals import Interval, plain
-from training.loop.alarms import Watch, watch
+from training.loop.alarms import THRESHOLD, Watch, watch
 from training.loop.judgement import (
     SURE,
     Action,
@@ -33,7 +35,21 @@ from training.loop.line import Line, line_of_champion
 from training.loop.logged import WEEK, Logged, one_at_a_time, read_logged, whole_weeks
 from training.unseen import as_trained, calibrated_through, wait_of
 
-__all__ = ["Action", "Alarm", "Monitoring", "Verdict", "monitor"]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+__all__ = [
+    "Action",
+    "Alarm",
+    "Ground",
+    "Groundless",
+    "Monitoring",
+    "Verdict",
+    "ground_of",
+    "judged",
+    "monitor",
+]
 
 RECENT = 26 * WEEK
 """Order and market are asked of the matured scores of so long; fewer outcomes say too little."""
@@ -48,7 +64,7 @@ class Alarm:
 
     Attributes:
         is_raised: whether it ever reached the threshold; it stays raised until the calibration changes.
-        since: the end of the week whose outcomes raised it, an instant; None while it is not.
+        since: when the week that raised it had matured, an instant; None while it is not.
         e_value: where it stands; 0 before any outcome.
         threshold: what raises it.
         bundle: digest of the champion it speaks of; empty without one.
@@ -96,7 +112,7 @@ class Monitoring:
             "through": None if self.through is None else iso(self.through),
             "verdict": plain_json(self.verdict.to_json()),
             "alarm": self.alarm.to_json(),
-            **self.report,
+            **plain_json(self.report),
         }
 
 
@@ -109,7 +125,69 @@ def plain_json(content: Any) -> Any:
     return plain(content)
 
 
-def monitor(workspace: Workspace, *, now: int, seed: int = 0) -> Monitoring:
+@dataclass(frozen=True)
+class Ground:
+    """What a verdict is built on.
+
+    Attributes:
+        model: the champion.
+        line: its booster with all of its calibrations.
+        rows: of each lead and week the score the line showed first, matured or not.
+        now: the instant that is asked about.
+        cutoff: nothing recorded at or after it is known.
+        wait: after how long an outcome is known, in microseconds.
+    """
+
+    model: PropensityModel
+    line: Line
+    rows: Logged
+    now: int
+    cutoff: int
+    wait: int
+
+    @cached_property
+    def said(self) -> Floats:
+        """What the champion says of each row's raw score, shape (n,)."""
+        return self.model.calibrator.apply(self.rows.raw)
+
+    @cached_property
+    def own(self) -> Mask:
+        """Which rows the champion's calibration has not learned from, shape (n,)."""
+        return np.asarray(self.rows.as_of > calibrated_through(self.model))
+
+    @cached_property
+    def watched(self) -> Ints:
+        """The rows that the alarm counts: whole matured weeks, each lead once at a time."""
+        counts = np.flatnonzero(self.own & whole_weeks(self.rows, self.wait, self.cutoff))
+        return counts[one_at_a_time(self.rows.take(counts), self.wait)]
+
+    @cached_property
+    def watch(self) -> Watch:
+        """The alarm of all scores."""
+        here = self.watched
+        return watch(self.said[here], self.rows.y[here], self.rows.week[here])
+
+    @cached_property
+    def recent(self) -> Ints:
+        """The matured rows of the newest half year that has matured."""
+        newest = self.cutoff - self.wait - RECENT
+        return np.flatnonzero((self.rows.y >= 0) & (self.rows.as_of >= newest))
+
+
+@dataclass(frozen=True, slots=True)
+class Groundless:
+    """There is nothing to build a verdict on: why, in a sentence, and the champion, if there is one."""
+
+    why: str
+    champion: str = ""
+
+
+def monitor(
+    workspace: Workspace,
+    *,
+    now: int,
+    seed: int = 0,  # noqa: ARG001 - the verdict draws nothing; whoever asks need not know
+) -> Monitoring:
     """Compare the scores that were shown with what came of them, and say what to do.
 
     Args:
@@ -120,16 +198,22 @@ def monitor(workspace: Workspace, *, now: int, seed: int = 0) -> Monitoring:
     Raises:
         BundleError: the champion's bundle is missing or altered.
     """
+    return judged(ground_of(workspace, now), now)
+
+
+def ground_of(workspace: Workspace, now: int) -> Ground | Groundless:
+    """What a verdict can be built on at an instant; else why there is nothing."""
     with workspace.store.read() as connection:
         line, newest = line_of_champion(connection), newest_deal(connection)
     if line is None:
-        return _nothing_yet(now, "No model is promoted yet: `propensity train` makes one.")
-    model = workspace.registry.read(line.champion)
+        return Groundless("No model is promoted yet: `propensity train` makes one.")
     if newest is None:
-        return _nothing_yet(now, "No deal has been recorded yet.", line.champion)
+        why = "No deal has been recorded yet: `propensity import` brings them in."
+        return Groundless(why, line.champion)
+    model = workspace.registry.read(line.champion)
     if model.definition.horizon_days is None:
         why = "The promise has no horizon, so no week of scores ever matures as a whole."
-        return _nothing_yet(now, why, line.champion)
+        return Groundless(why, line.champion)
     cutoff, wait = min(now, newest + 1), wait_of(model)
     rows = read_logged(
         workspace.store,
@@ -139,28 +223,20 @@ def monitor(workspace: Workspace, *, now: int, seed: int = 0) -> Monitoring:
         cutoff=cutoff,
         before=now,
     )
-    return _judged(model, line, rows, now, cutoff, wait)
+    return Ground(model, line, rows, now, cutoff, wait)
 
 
-def _nothing_yet(now: int, why: str, champion: str = "") -> Monitoring:
-    nothing = watch([], [], [])
-    alarm = Alarm(False, None, 0.0, nothing.threshold, champion)
-    return Monitoring(now, None, Verdict("wait", why), alarm)
-
-
-def _judged(
-    model: PropensityModel, line: Line, rows: Logged, now: int, cutoff: int, wait: int
-) -> Monitoring:
-    said = model.calibrator.apply(rows.raw)
-    own = rows.as_of > calibrated_through(model)
-    counts = own & whole_weeks(rows, wait, cutoff)
-    watched = np.flatnonzero(counts)[one_at_a_time(rows.take(counts), wait)]
-    state = watch(said[watched], rows.y[watched], rows.week[watched])
-    mine = np.flatnonzero(own & (rows.y >= 0))
-    level = level_of(said[mine], rows.y[mine], rows.lead[mine])
-    newest = np.flatnonzero((rows.y >= 0) & (rows.as_of >= cutoff - wait - RECENT))
-    verdict = decide(state, level, _order(model, rows.take(newest)), _market(rows, newest))
-    return Monitoring(now, cutoff, verdict, _alarm(state, line.champion, wait))
+def judged(ground: Ground | Groundless, now: int) -> Monitoring:
+    """The verdict and the alarm that a ground gives; without one the verdict is to wait."""
+    if isinstance(ground, Groundless):
+        alarm = Alarm(False, None, 0.0, THRESHOLD, ground.champion)
+        return Monitoring(now, None, Verdict("wait", ground.why), alarm)
+    rows, mine = ground.rows, np.flatnonzero(ground.own & (ground.rows.y >= 0))
+    level = level_of(ground.said[mine], rows.y[mine], rows.lead[mine])
+    order, market = _order(ground.model, rows.take(ground.recent)), _market(rows, ground.recent)
+    verdict = decide(ground.watch, level, order, market)
+    alarm = _alarm(ground.watch, ground.line.champion, ground.wait)
+    return Monitoring(now, ground.cutoff, verdict, alarm)
 
 
 def _alarm(state: Watch, champion: str, wait: int) -> Alarm:
@@ -170,13 +246,13 @@ def _alarm(state: Watch, champion: str, wait: int) -> Alarm:
 
 
 def _order(model: PropensityModel, newest: Logged) -> Order | None:
-    judged = model.about.get("judged_when_trained", model.about["judged"])["figures"]
-    promised = None if judged is None else Interval(**judged["auc"])
+    trained = model.about.get("judged_when_trained", model.about["judged"])["figures"]
+    promised = None if trained is None else Interval(**trained["auc"])
     meant = as_trained(model).apply(newest.raw)
     return order_of(newest.raw, meant, newest.y, newest.lead, promised)
 
 
-def _market(rows: Logged, newest: np.ndarray[Any, Any]) -> Market | None:
+def _market(rows: Logged, newest: Ints) -> Market | None:
     """The newer half of the recent scores' time beside everything matured before it."""
     known = np.flatnonzero(rows.y >= 0)
     if not len(newest):

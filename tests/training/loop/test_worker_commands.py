@@ -1,4 +1,4 @@
-"""Do the worker's commands run what is due, stop when told to, and say who is at it? As real processes."""
+"""Do the commands of the worker run what is due, stop when told, and say who is at it? As processes."""
 
 from __future__ import annotations
 
