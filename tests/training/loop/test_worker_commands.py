@@ -29,13 +29,14 @@ def workspace(sqlite_store: Store, tmp_path: Path) -> Workspace:
     return Workspace.of({"PROPENSITY_DATA_DIR": str(tmp_path)})
 
 
+def schedule_of(workspace: Workspace) -> tuple[str, str]:
+    return "--schedule", str(workspace.data_dir / "schedule.yaml")
+
+
 def started(workspace: Workspace, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "propensity", *words],
-        env={
-            **environment_of(workspace),
-            "PROPENSITY_SCHEDULE": str(workspace.data_dir / "schedule.yaml"),
-        },
+        env=environment_of(workspace),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -51,7 +52,7 @@ def ended(workspace: Workspace, *words: str) -> tuple[int, list[Any], str]:
 def test_a_worker_tells_a_line_of_json_a_step_and_stops_when_it_is_told_to(
     workspace: Workspace,
 ) -> None:
-    process = started(workspace, "worker", "--json")
+    process = started(workspace, "worker", *schedule_of(workspace), "--json")
     assert process.stdout is not None
     try:
         assert json.loads(process.stdout.readline()) == {
@@ -66,14 +67,16 @@ def test_a_worker_tells_a_line_of_json_a_step_and_stops_when_it_is_told_to(
     assert (process.returncode, out, err) == (0, "", "")
     with workspace.store.read() as connection:
         assert last_turns(connection)["prune"].outcome == "done"
-    code, lines, _ = ended(workspace, "worker", "--once", "--json")
+    code, lines, _ = ended(workspace, "worker", *schedule_of(workspace), "--once", "--json")
     assert (code, lines) == (0, []), "what was done is not due again"
 
 
 def test_a_step_that_somebody_is_at_exits_with_75_and_says_who(workspace: Workspace) -> None:
     with holding(workspace.store, "prune", "host-2/4"):
         code, (said,), err = ended(workspace, "run", "prune", "--json")
-        worker_code, (line,), _ = ended(workspace, "worker", "--once", "--json")
+        worker_code, (line,), _ = ended(
+            workspace, "worker", *schedule_of(workspace), "--once", "--json"
+        )
     assert code == 75
     assert "prune: host-2/4 is at it, since 20" in said["message"]
     assert "host-2/4" in err
@@ -86,7 +89,7 @@ def test_a_step_that_somebody_is_at_exits_with_75_and_says_who(workspace: Worksp
 def test_steps_are_listed_with_what_came_of_them(workspace: Workspace) -> None:
     code, (failed,), _ = ended(workspace, "run", "score", "--json")
     assert (code, failed["outcome"], failed["error"]) == (1, "failed", "no-model")
-    code, (steps,), _ = ended(workspace, "steps", "--json")
+    code, (steps,), _ = ended(workspace, "steps", *schedule_of(workspace), "--json")
     told = {one["step"]: one for one in steps}
     assert {"score", "loop", "monitor", "recalibrate", "retrain", "backup", "prune"} <= set(told)
     assert told["score"]["last"]["said"]["reason"].startswith("there is no model to score with")
