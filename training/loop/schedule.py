@@ -67,6 +67,7 @@ USUAL = """\
 - {step: outcomes, every: 1 hour}
 - {step: score, every: 12 hours, after: 1 hour}
 - {step: loop, every: 1 day, after: 2 hours}
+- {step: monitor, every: 1 week, after: 3 hours}
 - {step: audit, every: 1 day, after: 4 hours}
 - {step: backup, every: 1 day, after: 5 hours}
 - {step: prune, every: 4 weeks, after: 6 hours}

@@ -22,6 +22,7 @@ from models.workspace import Workspace
 from training.config import TrainConfig
 from training.loop.act import Loop
 from training.loop.monitor import monitor
+from training.loop.reports import keep, make_report
 from training.loop.retrain import retrain
 from training.loop.worker import Said, Step
 from training.recalibrate import recalibrate
@@ -67,7 +68,7 @@ class Crew:
         """All steps by name; `others` are those of other rooms, such as the queue's."""
         mine = (
             Step(
-                "monitor", "monitor", "look at the scores as shown; change nothing", self._monitor
+                "monitor", "monitor", "report on the scores as shown; change nothing", self._monitor
             ),
             Step("loop", MODELS, "look, and do what the evidence says", self._loop),
             Step("recalibrate", MODELS, "a new calibration, if outcomes say so", self._recalibrate),
@@ -92,7 +93,8 @@ class Crew:
         return monitor(self.workspace, now=now, seed=self.seed)
 
     def _monitor(self, now: int, _stop: Callable[[], bool]) -> Said:
-        seen = monitor(self.workspace, now=now, seed=self.seed)
+        seen = make_report(self.workspace, now=now, seed=self.seed)
+        keep(self.workspace, seen)
         return {"advised": seen.verdict.action, "reason": seen.verdict.reason}
 
     def _loop(self, now: int, _stop: Callable[[], bool]) -> Said:

@@ -38,7 +38,6 @@ Schedule = Annotated[
     Path | None,
     typer.Option(
         "--schedule",
-        envvar="PROPENSITY_SCHEDULE",
         help="A YAML file of {step, every, after}; without it the usual schedule.",
     ),
 ]
