@@ -58,7 +58,7 @@ log = structlog.get_logger("propensity.app")
 VERSION = "0.1.0"
 _HOUSEKEEPING_SECONDS = 600.0
 _NOTE_USES_SECONDS = 30.0
-_STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
 
 DESCRIPTION = """\
 Turns what is known about a lead into the probability that it buys within a horizon, and says why.
@@ -129,7 +129,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         pages,
     ):
         app.include_router(part.router)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app
