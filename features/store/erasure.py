@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Table, delete, or_, select, update
 
 from features.clock import DAY
 from features.errors import NotFoundError, StoreError
+from features.spreadsheets import guarded
 from features.store.audit import Entry, note
 from features.store.consent import alone, bury, erased, lead_hash
 from features.store.engine import Store
@@ -124,9 +125,11 @@ def forget_in_files(rejects: Path, lead_id: str) -> int:
 
 
 def _without(path: Path, lead_id: str) -> int:
+    # Some ids stand there as a spreadsheet must not run them.
+    names = {lead_id, guarded(lead_id)}
     with path.open(encoding="utf-8-sig", newline="") as file:
         header, *rows = list(csv.reader(file)) or [[]]
-    kept = [row for row in rows if lead_id not in (cell.strip() for cell in row)]
+    kept = [row for row in rows if names.isdisjoint(cell.strip() for cell in row)]
     if len(kept) == len(rows):
         return 0
     beside = path.with_suffix(".new")
