@@ -245,6 +245,17 @@ def test_an_id_that_a_spreadsheet_would_run_is_found_among_the_rejects(tmp_path:
     assert NAME not in path.read_text(encoding="utf-8-sig")
 
 
+@pytest.mark.parametrize("tail", ["=" + "x" * 131_071, "\xff"], ids=["too long", "not UTF-8"])
+def test_rejects_that_cannot_be_read_go_as_a_whole(tmp_path: Path, tail: str) -> None:
+    path = tmp_path / "leads.rejects.csv"
+    with Rejects(path, ["id", "name"]) as rejects:
+        rejects.add(Row(1, 2, [LEAD, NAME]), [])
+        rejects.add(Row(2, 3, ["bo", tail]), [])
+    path.write_bytes(path.read_bytes().replace("\xff".encode(), b"\xff"))
+    assert forget_in_files(tmp_path, LEAD) == 2
+    assert not path.exists()
+
+
 @contextmanager
 def _in_another_thread(store: Store, work: object) -> Iterator[threading.Event]:
     """Work in a transaction of another thread that ends when the event is set."""
