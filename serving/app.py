@@ -177,7 +177,7 @@ def _threads(service: Service) -> list[Repeating]:
     seconds = service.settings.champion_poll_seconds
     threads = [
         Repeating("champion", seconds, _watch(service)),
-        Repeating("housekeeping", _HOUSEKEEPING_SECONDS, lambda: _prune(service)),
+        Repeating("housekeeping", _HOUSEKEEPING_SECONDS, lambda: prune_kept(service)),
         Repeating("key uses", _NOTE_USES_SECONDS, service.keys.note_uses),
     ]
     if service.settings.refresh_queue:
@@ -201,9 +201,12 @@ def _watch(service: Service) -> Callable[[], None]:
     return look
 
 
-def _prune(service: Service) -> None:
-    with service.store.write() as connection:
-        prune(connection, service.clock())
+def prune_kept(service: Service) -> None:
+    """Delete every answer kept long enough, in portions: nobody waits long to write."""
+    now, pruned = service.clock(), 1
+    while pruned and not service.refresher.stopping:
+        with service.store.write() as connection:
+            pruned = prune(connection, now)
 
 
 def _refresh(service: Service) -> None:

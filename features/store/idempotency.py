@@ -196,7 +196,7 @@ def forget_given(connection: Connection, lead_id: str) -> int:
 
 
 def prune(connection: Connection, now: int) -> int:
-    """Delete what is older than `KEPT`; how many requests."""
+    """Delete a portion of what is older than `KEPT`; how many requests, 0 when none is left."""
     query = select(requests.c.id).where(requests.c.created_at < now - KEPT)
     found = [row.id for row in connection.execute(query.order_by(requests.c.id).limit(_AT_ONCE))]
     _forget(connection, found)
