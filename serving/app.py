@@ -67,7 +67,7 @@ VERSION = "0.1.0"
 _HOUSEKEEPING_SECONDS = 600.0
 _NOTE_USES_SECONDS = 30.0
 _WRITE_SHOWN_SECONDS = 1.0
-_STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
 
 DESCRIPTION = """\
 Turns what is known about a lead into the probability that it buys within a horizon, and says why.
@@ -155,7 +155,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     ):
         app.include_router(part.router)
     app.include_router(reports.pages)
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
     return app
@@ -208,7 +208,7 @@ def _threads(service: Service) -> list[Repeating]:
     seconds = service.settings.champion_poll_seconds
     threads = [
         Repeating("champion", seconds, _watch(service)),
-        Repeating("housekeeping", _HOUSEKEEPING_SECONDS, lambda: _prune(service)),
+        Repeating("housekeeping", _HOUSEKEEPING_SECONDS, lambda: prune_kept(service)),
         Repeating("key uses", _NOTE_USES_SECONDS, service.keys.note_uses),
         Repeating("shown", _WRITE_SHOWN_SECONDS, service.shown.write),
     ]
@@ -233,9 +233,12 @@ def _watch(service: Service) -> Callable[[], None]:
     return look
 
 
-def _prune(service: Service) -> None:
-    with service.store.write() as connection:
-        prune(connection, service.clock())
+def prune_kept(service: Service) -> None:
+    """Delete every answer kept long enough, in portions: nobody waits long to write."""
+    now, pruned = service.clock(), 1
+    while pruned and not service.refresher.stopping:
+        with service.store.write() as connection:
+            pruned = prune(connection, now)
 
 
 def _refresh(service: Service) -> None:

@@ -6,7 +6,7 @@ everybody else reads what to do next.
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
@@ -58,9 +58,11 @@ def _to_sign_in(request: Request, *, is_part: bool) -> Response:
 
 def _whole_page(request: Request) -> str:
     """The page that was asked for, or that the part asked for belongs to."""
-    path = request.url.path.removesuffix("/rows") if request.url.path == "/queue/rows" else None
+    # As it was sent: what was decoded is another address, and cannot stand in a header.
+    sent = request.scope.get("raw_path") or quote(request.url.path).encode()
+    path = sent.decode("latin-1").partition("?")[0]
     query = f"?{request.url.query}" if request.url.query else ""
-    return f"{path or request.url.path}{query}"
+    return f"{'/queue' if path == '/queue/rows' else path}{query}"
 
 
 def _shell(request: Request) -> Shell:

@@ -38,8 +38,12 @@ PROBES = frozenset(
 FORMS = ("/sign-in", "/sign-out")
 """Addresses that take a small form."""
 
+SENDERS = "/v1/webhooks/"
+"""Where addresses begin to which senders without a key bring signed messages."""
+
 _LONGEST_FORM = 16 * 1024
-_FORM_SECONDS = 10.0
+_STRANGER_SECONDS = 10.0
+"""For the whole body of whoever may be anybody: a form, or a message that may not be signed."""
 _BULK_PATIENCE_SECONDS = 10.0
 _LONGEST_HEADERS = 32 * 1024
 _LONGEST_COOKIE = 4 * 1024
@@ -75,7 +79,9 @@ class BodyLimit:
             return
         settings = self._settings
         most = _most_bytes(scope["path"], settings)
-        whole = _FORM_SECONDS if scope["path"] in FORMS else settings.body_deadline_seconds
+        whole = settings.body_deadline_seconds
+        if scope["path"] in FORMS or scope["path"].startswith(SENDERS):
+            whole = min(whole, _STRANGER_SECONDS)
         body = _Counted(receive, send, most, settings.body_seconds, whole)
         if refusal := _headers_refused(scope) or self._host_refused(scope):
             await body.refuse(*refusal, scope)

@@ -37,34 +37,27 @@ def outcomes_pull(
     as_json: Json = False,
 ) -> None:
     """Fetch what closed, reopened or merged since the last time; exit code 1 when a source fails."""
-    from features.errors import ConflictError, SourceError
-    from features.store.leases import holding
     from features.store.migrate import require_current
-    from features.store.pull.run import open_source, pull_outcomes
+    from features.store.pull.each import pull_each
 
     here, at = workspace(), now()
     require_current(here.store)
-    definition = here.definition()
-    done: list[Pulled] = []
-    failed: list[dict[str, str]] = []
-    for config in _chosen(here.sources_path, source):
-        try:
-            opened = open_source(config, os.environ)
-            with holding(here.store, f"pull {config.name}"[:64], f"pid {os.getpid()} {at}"):
-                done.append(
-                    pull_outcomes(
-                        here.store, opened, definition=definition, now=at, dry_run=dry_run
-                    )
-                )
-        except (SourceError, ConflictError) as error:
-            failed.append({"source": config.name, "message": error.message})
-            err.print(f"[red]not fetched[/]: {escape(error.message)}", highlight=False)
-    for pulled in done:
+    done = pull_each(
+        here.store,
+        _chosen(here.sources_path, source),
+        os.environ,
+        definition=here.definition(),
+        now=at,
+        holder=f"pid {os.getpid()} {at}",
+        dry_run=dry_run,
+    )
+    for message in done.failed.values():
+        err.print(f"[red]not fetched[/]: {escape(message)}", highlight=False)
+    for pulled in done.pulled:
         for problem in pulled.problems[:20]:
             err.print(f"[yellow]left out[/]: {escape(str(problem))}", highlight=False)
-    content = {"pulled": [one.to_json() for one in done], "failed": failed, "dry_run": dry_run}
-    tell(content, _words(done), as_json)
-    if failed:
+    tell({**done.to_json(), "dry_run": dry_run}, _words(done.pulled), as_json)
+    if done.failed:
         raise typer.Exit(1)
 
 

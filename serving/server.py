@@ -2,7 +2,8 @@
 
 uvicorn waits for ever for the end of a request's headers, for a body that nobody reads any more, and for
 a reader who takes nothing of an answer. Here each of these has its time; and when all connections are
-taken, whoever has waited longest without a whole request makes room, so that idling keeps nobody out.
+taken, the one whose turn it has been for longest makes room, so that idling keeps nobody out: a turn to
+send a request, or the rest of one, or to take what was answered.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0
 
 
 class Patience:
-    """How long the connections of one server are waited for, and which are being waited for.
+    """How long the connections of one server are waited for, and which of them are.
 
     Args:
         settings: the times, and how many connections there may be.
@@ -42,8 +43,8 @@ class Patience:
         self.waiting: dict[PatientProtocol, None] = {}
 
     def make_room(self) -> bool:
-        """Close the connection that has been waited for longest; False when there is none."""
-        longest = next(iter(self.waiting), None)
+        """Close the connection whose turn it has been for longest; False when there is none."""
+        longest = next((one for one in self.waiting if not one.is_held_up), None)
         if longest is None:
             return False
         longest.give_up(b"")
@@ -65,6 +66,8 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait; when there are too many already, in the place of another or not at all."""
         super().connection_made(transport)
+        # Else what is left of an answer, when it is little, would be kept for a reader for ever.
+        transport.set_write_buffer_limits(high=0)
         patience = self._patience
         if len(self.connections) > patience.most and not patience.make_room():
             self.connections.discard(self)
@@ -75,8 +78,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        self._wait_no_more()
+        self._stop_timer()
         self.resume_writing()
+        self._patience.waiting.pop(self, None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -90,7 +94,8 @@ class PatientProtocol(HttpToolsProtocol):
         elif self._is_late_with_something():
             self._wait()
         else:
-            self._wait_no_more()
+            self._stop_timer()
+            self._see_whose_turn()
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -112,6 +117,8 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._in_body and not self.transport.is_closing():
             self._wait()
+        else:
+            self._see_whose_turn()
 
     def pause_writing(self) -> None:
         """The reader takes less than we send."""
@@ -120,6 +127,7 @@ class PatientProtocol(HttpToolsProtocol):
             self._answer_timer = self.loop.call_later(
                 self._patience.answer_seconds, self.transport.abort
             )
+        self._see_whose_turn()
 
     def resume_writing(self) -> None:
         """The reader goes on."""
@@ -127,11 +135,15 @@ class PatientProtocol(HttpToolsProtocol):
         if self._answer_timer is not None:
             self._answer_timer.cancel()
             self._answer_timer = None
+        self._see_whose_turn()
 
     def give_up(self, said: bytes) -> None:
         """End the connection, whatever is still to come."""
-        self._wait_no_more()
-        if not self.transport.is_closing():
+        self._stop_timer()
+        self._patience.waiting.pop(self, None)
+        if self._answer_timer is not None:
+            self.transport.abort()
+        elif not self.transport.is_closing():
             self.transport.write(said)
             self.transport.close()
 
@@ -140,19 +152,35 @@ class PatientProtocol(HttpToolsProtocol):
         # Between requests any byte turns uvicorn's own timer off, also one that begins no request.
         return self._in_headers or self.cycle is None or self.cycle.response_complete
 
+    @property
+    def is_held_up(self) -> bool:
+        """Whether it is us who do not read on, and not the other side that takes nothing."""
+        return bool(self.flow.read_paused) and self._answer_timer is None
+
+    def _is_their_turn(self) -> bool:
+        """Whether nothing goes on before the other side sends something, or takes something."""
+        is_between = self.cycle is None or self.cycle.response_complete
+        return is_between or self._in_headers or self._in_body or self._answer_timer is not None
+
+    def _see_whose_turn(self) -> None:
+        """Note since when it has been the other side's turn, or that it is ours."""
+        if self._is_their_turn() and not self.transport.is_closing():
+            self._patience.waiting.setdefault(self, None)
+        else:
+            self._patience.waiting.pop(self, None)
+
     def _wait(self) -> None:
         if self._request_timer is None:
             self._request_timer = self.loop.call_later(self._patience.header_seconds, self._is_late)
-            self._patience.waiting[self] = None
+        self._see_whose_turn()
 
     def _is_late(self) -> None:
         self.give_up(_LATE if self._in_headers else b"")
 
-    def _wait_no_more(self) -> None:
+    def _stop_timer(self) -> None:
         if self._request_timer is not None:
             self._request_timer.cancel()
             self._request_timer = None
-            self._patience.waiting.pop(self, None)
 
 
 def protocol(settings: Settings) -> Callable[..., PatientProtocol]:

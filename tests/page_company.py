@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -276,8 +277,10 @@ def fill(workspace: Workspace) -> PropensityModel:
 
 
 @contextmanager
-def serving(workspace: Workspace, now: int = NOW, **changes: Any) -> Iterator[str]:
-    """The service on a port of its own; its address."""
+def serving(
+    workspace: Workspace, now: int = NOW, *, send_buffer: int | None = None, **changes: Any
+) -> Iterator[str]:
+    """The service on a port of its own, perhaps with little room for unread answers; its address."""
     settings = Settings(**({"refresh_queue": False, "stranger_rate": 0.0} | changes))
     server = server_of(create_app(settings, workspace, clock=lambda: now), settings)
     server.config.port = 0
@@ -288,8 +291,11 @@ def serving(workspace: Workspace, now: int = NOW, **changes: Any) -> Iterator[st
         assert thread.is_alive(), "the service did not start"
         assert time.monotonic() < deadline, "the service did not start in a minute"
         time.sleep(0.02)
+    listening = server.servers[0].sockets[0]
+    if send_buffer is not None:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(30)

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Table, delete, or_, select, update
 
 from features.clock import DAY
 from features.errors import NotFoundError, StoreError
+from features.spreadsheets import guarded
 from features.store.audit import Entry, note
 from features.store.consent import alone, bury, erased, lead_hash
 from features.store.engine import Store
@@ -130,6 +131,8 @@ def _rounded(probability: float) -> float:
 def forget_in_files(rejects: Path, lead_id: str) -> int:
     """Take the lead's rows out of the files of rejected rows; how many rows.
 
+    A file that cannot be read goes as a whole.
+
     Raises:
         OSError: a file cannot be read or written anew.
     """
@@ -137,9 +140,17 @@ def forget_in_files(rejects: Path, lead_id: str) -> int:
 
 
 def _without(path: Path, lead_id: str) -> int:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    kept = [row for row in rows if lead_id not in (cell.strip() for cell in row)]
+    # Some ids stand there as a spreadsheet must not run them.
+    names = {lead_id, guarded(lead_id)}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (csv.Error, UnicodeDecodeError):
+        # Nobody can tell whether the person is in it, and nothing but a correction needs it.
+        lines = path.read_bytes().count(b"\n")
+        path.unlink()
+        return max(1, lines - 1)
+    kept = [row for row in rows if names.isdisjoint(cell.strip() for cell in row)]
     if len(kept) == len(rows):
         return 0
     beside = path.with_suffix(".new")

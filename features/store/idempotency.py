@@ -181,8 +181,22 @@ def forget_lead(connection: Connection, lead_id: str) -> int:
     return len(found)
 
 
+def forget_given(connection: Connection, lead_id: str) -> int:
+    """Delete the answers about a lead that were given already, not the claims under way; how many.
+
+    What they answered is carried out anew when it is asked again, as things stand then.
+    """
+    query = select(about.c.request).join(requests, requests.c.id == about.c.request)
+    query = query.where(
+        about.c.lead == lead_hash(connection, lead_id), requests.c.answer.is_not(None)
+    )
+    found = [row.request for row in connection.execute(query)]
+    _forget(connection, found)
+    return len(found)
+
+
 def prune(connection: Connection, now: int) -> int:
-    """Delete what is older than `KEPT`; how many requests."""
+    """Delete a portion of what is older than `KEPT`; how many requests, 0 when none is left."""
     query = select(requests.c.id).where(requests.c.created_at < now - KEPT)
     found = [row.id for row in connection.execute(query.order_by(requests.c.id).limit(_AT_ONCE))]
     _forget(connection, found)

@@ -15,6 +15,7 @@ from features.definition import Definition
 from features.store.audit import Entry, note
 from features.store.consent import lead_hash
 from features.store.history import latest_version
+from features.store.idempotency import forget_given
 from features.store.ingest import set_do_not_score
 from serving.answers import IngestAnswer, LeadAnswer, PutAnswer, moment
 from serving.contracts import (
@@ -140,6 +141,9 @@ def put_do_not_score(
     action = "objection_noted" if body.do_not_score else "objection_withdrawn"
     with parts.store.write() as connection:
         set_do_not_score(connection, lead, body.do_not_score)
+        if body.do_not_score:
+            # A kept answer may be a score; asked again, it is refused like any other.
+            forget_given(connection, lead)
         named = lead_hash(connection, lead)
         note(connection, Entry(at=now, actor=caller.name, action=action, object=named))
     return JSONResponse({"do_not_score": body.do_not_score})

@@ -16,7 +16,7 @@ from typer.main import get_command
 import propensity
 from models.workspace import Workspace
 from training.loop.schedule import read_schedule, usual
-from training.loop.steps import SLOTS, Crew
+from training.loop.steps import Crew
 
 EXAMPLES = ROOT / "docs" / "examples"
 
@@ -96,7 +96,7 @@ def test_there_are_examples_of_each_way() -> None:
 
 def test_the_schedule_that_ships_is_the_usual_one() -> None:
     text = (EXAMPLES / "schedule.yaml").read_text(encoding="utf-8")
-    assert read_schedule(text, {*known_steps(), *SLOTS}) == usual()
+    assert read_schedule(text, known_steps()) == usual()
 
 
 def test_pods_mount_only_what_they_declare_and_share_one_database() -> None:

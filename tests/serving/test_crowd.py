@@ -34,13 +34,16 @@ class Visits:
         finally:
             self.inside -= 1
 
-    async def ask(self, path: str) -> tuple[int, dict[bytes, bytes], bytes]:
+    async def ask(
+        self, path: str, where: str = "192.0.2.1"
+    ) -> tuple[int, dict[bytes, bytes], bytes]:
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
             sent.append(message)
 
-        await self.crowd({"type": "http", "path": path, "headers": []}, None, send)  # type: ignore[arg-type]
+        scope = {"type": "http", "path": path, "headers": [], "client": (where, 1)}
+        await self.crowd(scope, None, send)  # type: ignore[arg-type]
         body = b"".join(message.get("body", b"") for message in sent)
         return sent[0]["status"], dict(sent[0]["headers"]), body
 
@@ -58,6 +61,46 @@ def test_more_requests_than_there_may_be_are_told_to_come_again() -> None:
         await asyncio.sleep(0)
         visits.door.set()
         assert {status for status, *_ in await asyncio.gather(*staying, *more)} == {200}
+        assert (await visits.ask("/v1/scores"))[0] == 200
+
+    own_loop.run(run())
+
+
+def test_senders_who_may_be_anybody_take_no_callers_place_and_one_address_not_all_of_theirs() -> (
+    None
+):
+    async def run() -> None:
+        visits = Visits(most=16)
+        path = "/v1/webhooks/crm"
+        held = [asyncio.create_task(visits.ask(path)) for _ in range(2)]
+        held += [asyncio.create_task(visits.ask(path, f"192.0.2.{i}")) for i in range(2, 16)]
+        await asyncio.sleep(0)
+        assert (await visits.ask(path))[0] == 503, "the eighth part is taken"
+        assert visits.inside == 16
+        assert (await visits.ask(path, "192.0.2.99"))[0] == 503, "all are taken"
+        held += [asyncio.create_task(visits.ask("/v1/scores")) for _ in range(16)]
+        await asyncio.sleep(0)
+        visits.door.set()
+        assert {status for status, *_ in await asyncio.gather(*held)} == {200}
+        assert [(await visits.ask(path))[0] for _ in range(20)] == [200] * 20
+
+    own_loop.run(run())
+
+
+def test_whoever_reads_slowly_has_given_the_place_back() -> None:
+    async def run() -> None:
+        visits, taken = Visits(most=1), asyncio.Event()
+        visits.door.set()
+
+        async def send(_: Any) -> None:
+            await taken.wait()
+
+        scope = {"type": "http", "path": "/v1/scores", "headers": []}
+        slow = asyncio.create_task(visits.crowd(scope, None, send))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        assert [(await visits.ask("/v1/scores"))[0] for _ in range(2)] == [200, 200]
+        taken.set()
+        await slow
         assert (await visits.ask("/v1/scores"))[0] == 200
 
     own_loop.run(run())

@@ -122,6 +122,28 @@ def test_an_objectors_scores_are_shown_to_an_admin_alone(served: Served) -> None
     assert served.get(f"/v1/leads/{lead}/scores", "rep").status_code == 200
 
 
+def test_a_score_given_before_an_objection_is_not_given_again(served: Served) -> None:
+    lead, at = lead_id(0), iso(NOW - DAY)
+    asked = {
+        "one": ("/v1/scores", {"lead": lead}),
+        "many": ("/v1/scores/batch", {"leads": [{"lead": lead}, {"lead": lead_id(1)}]}),
+        "fact": ("/v1/events", [{"lead": lead, "kind": "visit", "occurred_at": at}]),
+    }
+
+    def again(name: str) -> Any:
+        path, body = asked[name]
+        return served.post(path, json=body, headers={HEADER: name})
+
+    assert [again(name).status_code for name in asked] == [200, 200, 200]
+    served.put(
+        f"/v1/leads/{lead}/do-not-score", json={"do_not_score": True}, headers={HEADER: "object"}
+    )
+    assert again("one").status_code == 409
+    many = again("many").json()
+    assert (many["scored"], many["refused"]) == (1, 1)
+    assert again("fact").json()["unchanged"] == 1
+
+
 def test_an_objector_is_on_no_page_with_a_score_and_in_no_queue(served_lite: Served) -> None:
     lead = lead_id(0)
     probability = served_lite.get(f"/v1/leads/{lead}/score").json()["probability"]

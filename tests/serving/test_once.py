@@ -23,6 +23,7 @@ from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import scores
 from features.store.tables import events
+from serving.app import prune_kept
 from serving.once import HEADER, REPLAYED, Once
 
 HELD = idempotency.HELD
@@ -205,6 +206,19 @@ def test_eight_senders_of_one_request_carry_it_out_once(bare: Served) -> None:
     assert all(a.headers["retry-after"] == "1" for a in answers if a.status_code == 409)
     assert sum(a.status_code == 200 and REPLAYED not in a.headers for a in answers) == 1
     assert stored(bare) == 50
+
+
+def test_however_many_answers_are_kept_all_go_in_time(
+    bare: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_AT_ONCE", 2)
+    for n in range(5):
+        bare.post("/v1/events", json=[event(n)], headers={HEADER: f"key {n}"})
+    bare.clock.now += idempotency.KEPT + SECOND
+    prune_kept(bare.service)
+    with bare.store.read() as connection:
+        kept = select(func.count()).select_from(idempotency.requests)
+        assert connection.execute(kept).scalar_one() == 0
 
 
 def test_answers_are_kept_three_days_and_then_pruned(bare: Served) -> None:

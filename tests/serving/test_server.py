@@ -17,15 +17,21 @@ from page_company import serving, workspace_at
 
 from features.store.keys import create_key
 from models.workspace import Workspace
+from serving.app import STATIC
 
 SOON = 20.0
 """Seconds in which something must have happened; far more than it takes."""
 
 
 @contextmanager
-def connected(address: str) -> Iterator[socket.socket]:
+def connected(address: str, window: int | None = None) -> Iterator[socket.socket]:
+    """A connection, perhaps of one who takes only so many bytes before reading."""
     host, _, port = address.removeprefix("http://").rpartition(":")
-    with closing(socket.create_connection((host, int(port)), timeout=SOON)) as line:
+    with closing(socket.socket()) as line:
+        if window is not None:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        line.settimeout(SOON)
+        line.connect((host, int(port)))
         yield line
 
 
@@ -66,6 +72,7 @@ def hurried(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> 
         body_deadline_seconds=0.5,
         answer_seconds=0.3,
         max_connections=20,
+        send_buffer=4_096,
     ) as address:
         yield address
     workspace.store.close()
@@ -126,6 +133,17 @@ def test_a_reader_who_takes_nothing_of_an_answer_is_let_go(hurried: str) -> None
     assert httpx.get(f"{hurried}/health").status_code == 200
 
 
+@pytest.mark.parametrize("after", [b"connection: close", b"connection: keep-alive"])
+def test_an_answer_that_is_complete_and_never_taken_is_not_kept_for_ever(
+    hurried: str, after: bytes
+) -> None:
+    with connected(hurried, window=1_024) as line:
+        line.sendall(b"GET /static/htmx.min.js HTTP/1.1\r\nhost: x\r\n" + after + b"\r\n\r\n")
+        # Nothing is read until well after all that the server waits for.
+        time.sleep(1.0)
+        assert len(said_until_closed(line)) < (STATIC / "htmx.min.js").stat().st_size
+
+
 def _took(line: socket.socket, request: bytes) -> bool:
     """Whether the connection is still there, whatever became of the request."""
     try:
@@ -145,6 +163,40 @@ def test_idling_connections_make_room_for_those_who_ask(hurried: str) -> None:
         assert httpx.get(f"{hurried}/health").status_code == 200
         # The first of them had to go.
         assert said_until_closed(lines[0]) == b""
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[str]:
+    """A service with few connections and fewer places, that would wait for long."""
+    workspace = workspace_at(tmp_path_factory.mktemp("narrow"), migrated_sqlite)
+    with serving(workspace, send_buffer=4_096, max_connections=20, max_in_flight=8) as address:
+        yield address
+    workspace.store.close()
+
+
+_LENGTH = (
+    b"host: x\r\ncontent-type: application/x-www-form-urlencoded\r\ncontent-length: 999\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"POST /sign-in HTTP/1.1\r\n" + _LENGTH,
+        b"POST /v1/webhooks/crm HTTP/1.1\r\n" + _LENGTH,
+        b"POST /v1/scores HTTP/1.1\r\n" + _LENGTH,
+    ],
+    ids=["answered", "form", "webhook", "key"],
+)
+def test_whoever_is_yet_to_send_something_keeps_nobody_out(narrow: str, begun: bytes) -> None:
+    with ExitStack() as idle:
+        for _ in range(30):
+            line = idle.enter_context(connected(narrow))
+            line.sendall(begun)
+        assert httpx.get(f"{narrow}/health").status_code == 200
+        # Nor do they take the places of those who are known.
+        assert httpx.get(f"{narrow}/v1/model").status_code == 401
 
 
 def test_requests_in_pieces_and_in_rows_are_answered_as_ever(hurried: str) -> None:

@@ -7,17 +7,21 @@ one: two of them never meet, whoever asked. The queue's step is the service's ow
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from features.clock import to_datetime
-from features.errors import ConflictError
+from features.clock import DAY, to_datetime
+from features.errors import ConflictError, SourceError
 from features.store.backup import back_up
 from features.store.prune import prunable
 from features.store.prune import prune as remove
+from features.store.pull.config import read_sources
+from features.store.pull.each import pull_each
+from models.recompute import audit_scores
 from models.workspace import Workspace
 from training.config import TrainConfig
 from training.loop.act import Loop
@@ -36,12 +40,8 @@ KEEP_DAYS = 400.0
 KEEP_BACKUPS = 7
 """Daily backups that are kept; older ones made by this step go."""
 
-SLOTS = {
-    "outcomes": "take in what closed since, from the sources that are set up",
-    "reconcile": "compare the deals with an export, and take in what was missed",
-    "audit": "compute a sample of logged scores again, and count what differs",
-}
-"""Steps of other rooms that a schedule may name; a worker that was not given them passes them over."""
+AUDITED = 1_000
+"""Scores computed anew each night: a fault in one of 300 is seen the same night, 96 times of 100."""
 
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -73,6 +73,10 @@ class Crew:
             Step("loop", MODELS, "look, and do what the evidence says", self._loop),
             Step("recalibrate", MODELS, "a new calibration, if outcomes say so", self._recalibrate),
             Step("retrain", MODELS, "a challenger, and a decision about it", self._retrain),
+            Step(
+                "outcomes", "outcomes", "fetch what closed since, from all sources", self._outcomes
+            ),
+            Step("audit", "audit", f"compute {AUDITED:,} logged scores anew", self._audit),
             Step("prune", "prune", f"remove renewals older than {KEEP_DAYS:g} days", self._prune),
             Step("backup", "backup", f"a copy a day; the last {KEEP_BACKUPS} stay", self._backup),
         )
@@ -122,6 +126,36 @@ class Crew:
             "decision": done.verdict.decision,
             "reason": done.verdict.reason,
         }
+
+    def _outcomes(self, now: int, _stop: Callable[[], bool]) -> Said:
+        """All sources of the installation; those that can be read are, whatever the others do."""
+        place = self.workspace.sources_path
+        if not place.exists():
+            return {"skipped": f"there is no {place.name}; docs/sources.md shows one"}
+        done = pull_each(
+            self.workspace.store,
+            read_sources(place).values(),
+            os.environ,
+            definition=self.workspace.definition(),
+            now=now,
+            holder=f"{self.by} {now}",
+        )
+        if done.failed:
+            raise SourceError("; ".join(done.failed.values()))
+        kept = ("source", "added", "waiting", "rejected")
+        return {"pulled": [{key: one.to_json()[key] for key in kept} for one in done.pulled]}
+
+    def _audit(self, now: int, _stop: Callable[[], bool]) -> Said:
+        """Another sample each night; a score that comes out otherwise is a failure of the step."""
+        found = audit_scores(self.workspace, now=now, n=AUDITED, seed=now // DAY)
+        if not found.is_clean:
+            raise ConflictError(
+                f"of {found.sampled:,} scores {len(found.mismatched)} come out otherwise than they "
+                f"were given; of all {found.scores:,} are {found.missing} missing and {found.extra} not ours",
+                hint="`propensity audit scores` names them, `propensity audit replay` explains one.",
+            )
+        kept = ("sampled", "rows_changed", "unreplayable")
+        return {key: found.to_json()[key] for key in kept}
 
     def _prune(self, now: int, _stop: Callable[[], bool]) -> Said:
         condition = prunable(self.workspace.definition(), now, KEEP_DAYS)

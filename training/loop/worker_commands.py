@@ -229,7 +229,6 @@ def _steps(workspace: Workspace, others: Others) -> dict[str, Step]:
 def _schedule(path: Path | None, steps: Mapping[str, Step]) -> Any:
     from features.errors import InputError
     from training.loop.schedule import read_schedule, usual
-    from training.loop.steps import SLOTS
 
     if path is None:
         return usual()
@@ -237,7 +236,7 @@ def _schedule(path: Path | None, steps: Mapping[str, Step]) -> Any:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"the schedule {path} cannot be read: {error.strerror}") from error
-    return read_schedule(text, {*steps, *SLOTS})
+    return read_schedule(text, set(steps))
 
 
 def _lease_seconds() -> float:

@@ -20,6 +20,8 @@ from features.store.audit import links, verify
 from features.store.consent import ERASED, erased, tombstones
 from features.store.engine import Store
 from features.store.erasure import compact, erase, flush, forget_in_files
+from features.store.files.rejects import Rejects
+from features.store.files.tables import Row
 from features.store.history import profiles
 from features.store.idempotency import Answer as Reply
 from features.store.idempotency import Claim, claim, finish
@@ -232,6 +234,26 @@ def test_rows_of_the_lead_leave_the_files_of_rejected_rows(tmp_path: Path) -> No
     assert path.read_bytes().decode() == "\ufeffline,problems,id,name\r\n3,bad,bo,Bo\r\n"
     assert forget_in_files(tmp_path, LEAD) == 0
     assert forget_in_files(tmp_path / "none", LEAD) == 0
+
+
+def test_an_id_that_a_spreadsheet_would_run_is_found_among_the_rejects(tmp_path: Path) -> None:
+    path = tmp_path / "leads.rejects.csv"
+    with Rejects(path, ["id", "name"]) as rejects:
+        rejects.add(Row(1, 2, ["=Quxenbach", NAME]), [])
+    assert NAME in path.read_text(encoding="utf-8-sig")
+    assert forget_in_files(tmp_path, "=Quxenbach") == 1
+    assert NAME not in path.read_text(encoding="utf-8-sig")
+
+
+@pytest.mark.parametrize("tail", ["=" + "x" * 131_071, "\xff"], ids=["too long", "not UTF-8"])
+def test_rejects_that_cannot_be_read_go_as_a_whole(tmp_path: Path, tail: str) -> None:
+    path = tmp_path / "leads.rejects.csv"
+    with Rejects(path, ["id", "name"]) as rejects:
+        rejects.add(Row(1, 2, [LEAD, NAME]), [])
+        rejects.add(Row(2, 3, ["bo", tail]), [])
+    path.write_bytes(path.read_bytes().replace("\xff".encode(), b"\xff"))
+    assert forget_in_files(tmp_path, LEAD) == 2
+    assert not path.exists()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -72,7 +73,9 @@ def test_a_machines_account_has_no_business_on_the_pages(office: str) -> None:
         assert "A01" not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/queue", "/queue?q=a%26b", "/leads/A01", "/model"])
+@pytest.mark.parametrize(
+    "path", ["/queue", "/queue?q=a%26b", "/leads/A01", "/leads/100%25%2F%E2%82%AC", "/model"]
+)
 def test_who_is_not_signed_in_goes_to_the_sign_in_and_comes_back(office: str, path: str) -> None:
     visitor = Visitor(office)
     sent = visitor.get(path)
@@ -92,6 +95,15 @@ def test_a_part_asked_for_without_a_session_sends_the_whole_page_to_the_sign_in(
     assert answer.status_code == 401
     assert answer.headers["hx-redirect"] == "/sign-in?then=%2Fqueue%3Fq%3Dx"
     assert answer.text == ""
+
+
+def test_a_part_whose_address_no_header_can_hold_breaks_nothing(
+    office: str,
+) -> None:
+    for path in ("/leads/%E2%82%AC", "/nowhere/%E2%82%AC?q=%E2%82%AC"):
+        answer = Visitor(office).get(path, **{"hx-request": "true", "accept": "*/*"})
+        assert answer.status_code in (401, 404)
+        assert path in unquote(answer.headers["hx-redirect"]).replace("€", "%E2%82%AC")
 
 
 def test_a_key_is_not_a_person_and_gets_no_page_in_a_browsers_clothes(office: str) -> None:
