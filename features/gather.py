@@ -6,7 +6,7 @@ What is built depends on the facts, never on the order in which they come.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Self
 
@@ -85,7 +85,7 @@ class FactsBuilder:
 
     def build(self) -> Facts:
         """The facts collected so far, as columns."""
-        order = _settled(self._versions, self._attributes)
+        order = _settled(self._versions, self._attributes, self._coding.untold)
         return Facts(
             lead_ids=self.lead_ids,
             versions=Happenings.of([self._versions[i] for i in order]),
@@ -156,6 +156,7 @@ class _Coding:
     stages: Mapping[str, int]
     numbers: tuple[str, ...]
     categories: tuple[str, ...]
+    untold: Set[str]
 
 
 @planned
@@ -171,6 +172,7 @@ def _coding(definition: Definition) -> _Coding:
         stages={stage.name: i for i, stage in enumerate(definition.all_stages)},
         numbers=tuple(name for name, one in is_category.items() if not one),
         categories=tuple(name for name, one in is_category.items() if one),
+        untold={one.name for one in definition.attributes if not one.is_feature},
     )
 
 
@@ -183,15 +185,23 @@ def _once(records: Sequence[Record]) -> Sequence[Record]:
     return list({key_of(record): record for record in reversed(records)}.values())
 
 
-def _settled(versions: Sequence[_Coded], attributes: Sequence[Mapping[str, Value]]) -> list[int]:
-    """The order of versions by time, and of those at one time by what they say."""
+def _settled(
+    versions: Sequence[_Coded], attributes: Sequence[Mapping[str, Value]], untold: Set[str]
+) -> list[int]:
+    """The order of versions by time, and of those at one time by what they say.
+
+    What may be no feature (`untold`) has no say here: it would decide which version's other attributes
+    are features.
+    """
     if len(versions) < 2:
         return [*range(len(versions))]
     at_once = Counter(versions)
 
     def rank(i: int) -> tuple[_Coded, str]:
-        text = attributes_text(attributes[i]) if at_once[versions[i]] > 1 else ""
-        return versions[i], text
+        if at_once[versions[i]] == 1:
+            return versions[i], ""
+        told = {name: value for name, value in attributes[i].items() if name not in untold}
+        return versions[i], attributes_text(told)
 
     return sorted(range(len(versions)), key=rank)
 

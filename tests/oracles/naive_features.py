@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from features.definition import Attribute, Definition, Question
@@ -108,12 +109,19 @@ def _as_json(version: LeadVersion) -> str:
     return json.dumps(words, separators=(",", ":"))
 
 
+def _told(version: LeadVersion, definition: Definition) -> LeadVersion:
+    """The version without what may be no feature."""
+    secret = [one.name for one in definition.attributes if one.sensitive or one.known_late]
+    told = {name: value for name, value in version.attributes.items() if name not in secret}
+    return replace(version, attributes=told)
+
+
 def _only(sort: type, known: list[Record], definition: Definition) -> list:
     """The facts of one sort that the definition knows, in order of time.
 
     Order: when it happened, then when it was recorded, then by what it says – stages as they are
     listed, answers by sales' ranking, best first, versions by kind (clients last), then by the text
-    of their attributes.
+    of those attributes that may be features.
     """
     found = [fact for fact in known if isinstance(fact, sort) and _counts(fact, definition)]
     return sorted(
@@ -137,7 +145,7 @@ def _counts(fact: Record, definition: Definition) -> bool:
 def _rank(fact: Record, definition: Definition) -> tuple[object, ...]:
     match fact:
         case LeadVersion():
-            return fact.kind == "client", _as_json(fact)
+            return fact.kind == "client", _as_json(_told(fact, definition))
         case Answer():
             names = [question.name for question in definition.questions]
             levels = definition.question_by_name[fact.question].levels

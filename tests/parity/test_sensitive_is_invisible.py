@@ -51,6 +51,25 @@ def test_no_feature_knows_a_sensitive_attribute(
     assert found[0] == found[1]
 
 
+def test_of_two_versions_at_one_instant_what_is_sensitive_decides_none() -> None:
+    """Which of the two stands is a convention; that an age would choose the industry is a leak."""
+    found = []
+    for ages in ((20.0, 80.0), (80.0, 20.0)):
+        versions = [
+            LeadVersion(
+                lead="a",
+                occurred_at=NOW - DAY,
+                recorded_at=NOW - DAY,
+                attributes={"industry": industry, "age": age},
+                external_id=industry,
+            )
+            for industry, age in zip(("Retail", "Software"), ages, strict=True)
+        ]
+        facts = FactsBuilder.of_records(AGREED, versions).build()
+        found.append(rows(compute_features(facts, Queries.at(np.zeros(1, np.int64), NOW), AGREED)))
+    assert found[0] == found[1]
+
+
 def test_no_column_is_made_of_a_sensitive_attribute() -> None:
     assert SENSITIVE == ["age"]
     for spec in build_catalog(AGREED):

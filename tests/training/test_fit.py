@@ -97,7 +97,7 @@ def test_the_text_is_all_model_and_scores_like_the_whole_one() -> None:
     assert "[num_threads" not in text
     assert Trees(text).columns == list(NAMES)
     booster = lgb.train(
-        module._parameters(SPECS, 4, CONFIG), module._dataset(rows(700), ENCODER, ()), 30
+        module._parameters(SPECS, 4, CONFIG, rows(700)), module._dataset(rows(700), ENCODER, ()), 30
     )
     matrix = rows(50, seed=1).matrix
     whole = booster.predict(matrix, raw_score=True)
@@ -133,7 +133,7 @@ def test_a_curve_is_what_the_booster_says_after_each_number_of_trees() -> None:
     held_out = rows(400, seed=5)
     curve = watch_trees(rows(700), held_out, ENCODER, SPECS, 4, CONFIG)
     booster = lgb.Booster(
-        module._parameters(SPECS, 4, CONFIG), module._dataset(rows(700), ENCODER, ())
+        module._parameters(SPECS, 4, CONFIG, rows(700)), module._dataset(rows(700), ENCODER, ())
     )
     for _ in curve.held_out:
         booster.update()

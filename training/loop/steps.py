@@ -151,7 +151,8 @@ class Crew:
         if not found.is_clean:
             raise ConflictError(
                 f"of {found.sampled:,} scores {len(found.mismatched)} come out otherwise than they "
-                f"were given; of all {found.scores:,} are {found.missing} missing and {found.extra} not ours",
+                f"were given; of all {found.scores:,} are {found.missing} "
+                f"missing and {found.extra} not ours",
                 hint="`propensity audit scores` names them, `propensity audit replay` explains one.",
             )
         kept = ("sampled", "rows_changed", "unreplayable")

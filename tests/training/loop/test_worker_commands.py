@@ -18,7 +18,7 @@ from features.store.leases import holding
 from features.store.turns import last_turns
 from models.workspace import Workspace
 
-SCHEDULE = "- {step: outcomes, every: 1 hour}\n- {step: prune, every: 1 day}\n"
+SCHEDULE = "- {step: prune, every: 1 day}\n"
 
 
 @pytest.fixture
@@ -64,6 +64,7 @@ def test_a_worker_tells_a_line_of_json_a_step_and_stops_when_it_is_told_to(
         out, err = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.communicate()
     assert (process.returncode, out, err) == (0, "", "")
     with workspace.store.read() as connection:
         assert last_turns(connection)["prune"].outcome == "done"

@@ -25,7 +25,9 @@ from features.store.tables import answers, events, lead_versions, leads
 
 ROOT = Path(__file__).parents[4]
 DATA = Path(os.environ.get("PROPENSITY_DATA", ROOT.parent / "shared" / "data"))
-EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
+EXAMPLES = sorted(
+    path for path in (ROOT / "examples").glob("*/*.yaml") if path.parent.name != "sources"
+)
 
 real = [
     pytest.mark.real_data,
