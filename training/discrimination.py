@@ -141,6 +141,39 @@ def auc_interval(
     return _inside_unit(shares.auc, fewest, error, level)
 
 
+def auc_difference(
+    raw_a: ArrayLike,
+    raw_b: ArrayLike,
+    y: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Interval:
+    """AUC of a minus AUC of b on the same leads; above 0 means that a orders better.
+
+    Source: DeLong, DeLong and Clarke-Pearson (1988) for correlated curves, by the influence of each
+    lead on the difference (Obuchowski 1997), so that rows of one lead are one piece of evidence.
+
+    Args:
+        raw_a: shape (n,), any score that orders.
+        raw_b: shape (n,), another of the same rows.
+        y: shape (n,), 1 = won, 0 = not won.
+        groups: lead ids of shape (n,); None: each row is a lead.
+        weights: shape (n,), or None for equal weights.
+        level: confidence, in (0, 1).
+
+    Raises:
+        OneClassError: only wins or only losses.
+    """
+    won = checked_outcomes(y, both=True)
+    mass = checked_weights(weights, len(won))
+    a, b = (_placements(checked_floats("raw", raw, len(won)), won, mass) for raw in (raw_a, raw_b))
+    influence = _influence(a, won) - _influence(b, won)
+    error = clustered_error(influence, group_codes(groups, len(won)))
+    return Interval.around(a.auc - b.auc, error, level)
+
+
 def fold_inflation(folds: int) -> float:
     """By how much a standard error grows because models of different folds share what they learned.
 

@@ -20,6 +20,7 @@ from features.store.promotions import DecisionRecord
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.forward import out_of_fold
+from training.segments import segments_of
 from training.splits import pieces
 from training.unseen import (
     Unseen,
@@ -237,7 +238,7 @@ def _as_they_are(
 ) -> Verdict:
     """Both as they would score, on rows that neither booster nor calibrator has seen."""
     said = [model.score(unseen.dataset.frame).probability for model in (challenger, champion)]
-    return _compared(unseen, said, seed, same_order)
+    return _compared(unseen, said, champion, seed, same_order)
 
 
 def _as_recalibrated(
@@ -251,17 +252,26 @@ def _as_recalibrated(
         )
         for model in (challenger, champion)
     ]
-    verdict = _compared(unseen, said, seed, False)
+    verdict = _compared(unseen, said, champion, seed, False)
     reason = f"{verdict.reason}; both recalibrated on other leads of the same time"
     if verdict.decision == "promote":
         reason += ". Recalibrate it next: what it says has not followed these outcomes yet"
     return Verdict(verdict.decision, reason, {**verdict.evidence, "calibrations": "out of fold"})
 
 
-def _compared(rows: Unseen, said: list[Floats], seed: int, same_order: bool) -> Verdict:
+def _compared(
+    rows: Unseen, said: list[Floats], champion: PropensityModel, seed: int, same_order: bool
+) -> Verdict:
     known = rows.dataset
     verdict = compare(
-        said[0], said[1], known.y, known.lead, seed, rows.weight, same_order=same_order
+        said[0],
+        said[1],
+        known.y,
+        known.lead,
+        seed,
+        rows.weight,
+        same_order=same_order,
+        segments=segments_of(known.frame, champion),
     )
     evidence = {**verdict.evidence, "from": iso(int(known.as_of.min()))}
     return Verdict(verdict.decision, verdict.reason, evidence)

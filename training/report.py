@@ -12,11 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.clock import iso
-from features.definition import Definition
-from features.frames import Category, FeatureFrame
 from models.calibrators import FLOOR, logit, sigmoid
 from models.propensity import PropensityModel
 from training.drives import Drives, drives
@@ -32,13 +29,11 @@ from training.metrics import (
     paired_log_loss_difference,
     reliability_bins,
 )
+from training.segments import dimensions_of
 from training.verdicts import Verdict
 from training.wrong_where import Where, where_wrong
 
 JSON = dict[str, Any]
-
-FEW_LEVELS = 12
-MOST_DIMENSIONS = 6
 
 
 @dataclass(frozen=True)
@@ -240,60 +235,6 @@ def _where(evidence: Evidence, model: PropensityModel) -> Where:
         dimensions_of(rows.frame, evidence.probability, model),
         evidence.weight,
     )
-
-
-def dimensions_of(
-    frame: FeatureFrame, probability: NDArray[np.float64], model: PropensityModel
-) -> dict[str, Category]:
-    """By what rows are taken apart: time, route, and the segments agreed on.
-
-    Where no segments are agreed on, the categories of few levels that move scores most.
-    """
-    definition = model.definition
-    found = {} if definition.time == "none" else {_time_name(definition): _times(frame, definition)}
-    positions = {route.name: i for i, route in enumerate(definition.routes)}
-    routes = np.array([positions[definition.route_for(p).name] for p in probability.tolist()])
-    words = tuple(route.label or route.name for route in definition.routes)
-    found["Route"] = Category(routes.astype(np.int64), words)
-    labels = {spec.name: spec.label for spec in model.catalog}
-    for name in _segments(frame, model):
-        column = frame.columns[name]
-        assert isinstance(column, Category), "segments are categories"
-        found[labels.get(name, name)] = _sorted(column)
-    return found
-
-
-def _time_name(definition: Definition) -> str:
-    return "Month" if definition.time == "dated" else "Stretch"
-
-
-def _times(frame: FeatureFrame, definition: Definition) -> Category:
-    if definition.time == "dated":
-        return Category.of([iso(instant)[:7] for instant in frame.as_of.tolist()])
-    place = np.argsort(np.argsort(frame.as_of, kind="stable"), kind="stable")
-    tenth = place * 10 // max(len(frame), 1)
-    return Category.of([f"tenth {part + 1:02d}" for part in tenth.tolist()])
-
-
-def _segments(frame: FeatureFrame, model: PropensityModel) -> list[str]:
-    agreed = [f"attr_{name}" for name in model.definition.segments]
-    if agreed:
-        return [name for name in agreed if name in frame.columns]
-    size = model.about["learner"].get("importance", {})
-    few = [
-        name
-        for name, column in frame.columns.items()
-        if name.startswith(("attr_", "lead_"))
-        and isinstance(column, Category)
-        and 2 <= len(np.unique(column.codes)) <= FEW_LEVELS
-    ]
-    return sorted(few, key=lambda name: (-size.get(name, 0.0), name))[:MOST_DIMENSIONS]
-
-
-def _sorted(column: Category) -> Category:
-    """The same with its levels in alphabetical order: how leads were loaded must not show."""
-    levels = sorted(column.levels)
-    return Category(column.recoded(levels), tuple(levels))
 
 
 def _comparison(against: tuple[str, Verdict] | None) -> JSON | None:

@@ -9,13 +9,16 @@ worse beyond noise (docs/decisions/0015).
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.frames import Category
 from models.calibrators import FLOOR
+from training.guards import Pair, objections
 from training.intervals import Interval, normal_quantile
 from training.metrics import (
     PairedDifference,
@@ -56,8 +59,11 @@ def compare(
     weight: Floats | None = None,
     *,
     same_order: bool = False,
+    segments: Mapping[str, Category] | None = None,
 ) -> Verdict:
     """Decide between two models by what they said about the same matured rows.
+
+    Another booster that is better on the whole is promoted if it spoils nothing (`training.guards`).
 
     Args:
         challenger: its probabilities, shape (n,).
@@ -67,6 +73,7 @@ def compare(
         seed: of the resampling when there are few leads.
         weight: how many rows each stands for; None: itself alone.
         same_order: both are calibrations of one booster, so evidence on the level may decide.
+        segments: label -> the segment of each row; in none of them may the challenger be worse.
     """
     wins = len(np.unique(lead[y == 1]))
     if min(wins, len(np.unique(lead[y == 0]))) < LEAST_WINS:
@@ -85,7 +92,23 @@ def compare(
     figures["expected_challenger"] = float(np.average(challenger, weights=weight))
     figures["expected_champion"] = float(np.average(champion, weights=weight))
     level = observed_over_expected(champion, y, groups=lead, weights=weight) if same_order else None
-    return _decided(difference, level, figures)
+    verdict = _decided(difference, level, figures)
+    if verdict.decision != "promote" or same_order:
+        return verdict
+    return _guarded(verdict, Pair(challenger, champion, y, lead, weight, segments or {}, seed))
+
+
+def _guarded(verdict: Verdict, pair: Pair) -> Verdict:
+    """The promotion, if nothing speaks against it; else undecided: more outcomes may clear it."""
+    against = objections(pair)
+    evidence = {**verdict.evidence, **against.figures}
+    if not against.words:
+        return Verdict("promote", verdict.reason, evidence)
+    reason = (
+        f"undecided: {verdict.reason}; but {'; '.join(against.words)}. Promote it with --force and the "
+        "reason if that is wanted"
+    )
+    return Verdict("undecided", reason, evidence)
 
 
 def _decided(

@@ -80,6 +80,7 @@ def test_a_planted_proxy_is_found_by_name_and_noise_is_not() -> None:
     json.dumps(audit.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_where_nothing_tells_the_audit_says_so_as_often_as_it_promises() -> None:
     """With nothing to find, any name is false: at most one audit in 20; 5 of 30 is p = .016."""
     false = 0

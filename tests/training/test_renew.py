@@ -56,6 +56,7 @@ def test_a_level_that_keeps_falling_is_followed_nearer_than_by_all_outcomes_alik
         assert nearer < further
 
 
+@pytest.mark.slow
 def test_where_nothing_moves_the_champion_is_hardly_ever_replaced() -> None:
     """One decision errs in about 5 %; two of eight or more by chance once in 17 (binomial)."""
     decisions = [renewed(*company(200 + seed, months=12), 12).verdict.decision for seed in range(8)]

@@ -124,6 +124,7 @@ def test_undecided_on_a_level_says_how_many_more_leads_would_decide() -> None:
     assert "times as many won as the champion said" in verdict.reason
 
 
+@pytest.mark.slow
 def test_two_boosters_as_good_as_one_another_are_told_apart_by_luck_only() -> None:
     """Calibrated out of fold on the same leads: each way once in 40; more than 4 of 30 is 1e-3."""
     decisions = []

@@ -34,7 +34,7 @@ from training.loop.monitor import LONGEST, RECENT, Ground, Groundless, Monitorin
 from training.loop.periods import Outcomes, by_part, by_period
 from training.loop.sections import sections
 from training.metrics import cumulative_gain, reliability_bins
-from training.report import dimensions_of
+from training.segments import dimensions_of
 from training.unseen import as_trained, calibrated_through
 from training.wrong_where import where_wrong
 
