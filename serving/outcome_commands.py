@@ -36,7 +36,10 @@ def outcomes_pull(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch what closed, reopened or merged since the last time; exit code 1 when a source fails."""
+    """Fetch what closed, reopened or merged since the last time.
+
+    Exit code 1: a source failed. 75: somebody else is at one.
+    """
     from features.store.migrate import require_current
     from features.store.pull.each import pull_each
 
@@ -51,6 +54,8 @@ def outcomes_pull(
         holder=f"pid {os.getpid()} {at}",
         dry_run=dry_run,
     )
+    for message in done.busy.values():
+        err.print(f"[yellow]not fetched[/]: {escape(message)}", highlight=False)
     for message in done.failed.values():
         err.print(f"[red]not fetched[/]: {escape(message)}", highlight=False)
     for pulled in done.pulled:
@@ -59,6 +64,8 @@ def outcomes_pull(
     tell({**done.to_json(), "dry_run": dry_run}, _words(done.pulled), as_json)
     if done.failed:
         raise typer.Exit(1)
+    if done.busy:
+        raise typer.Exit(75)
 
 
 def _chosen(path: Path, name: str | None) -> list[SourceConfig]:

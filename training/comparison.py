@@ -29,6 +29,9 @@ from training.intervals import (
 from training.reliability import calibration_slope_intercept
 
 _RESAMPLES = 2000
+_TAIL = 20
+"""Draws beyond both ends of an interval, at least: an end that hangs on one draw is no end."""
+
 _FEW_LEADS = 2000
 
 
@@ -108,8 +111,8 @@ def _resampled(
     sums: Floats, mass: Floats, codes: Codes, level: float, rng: np.random.Generator
 ) -> tuple[float, float]:
     by_lead = np.column_stack([np.bincount(codes, sums), np.bincount(codes, mass)])
-    means = np.empty(_RESAMPLES)
-    for draw in range(_RESAMPLES):
+    means = np.empty(max(_RESAMPLES, math.ceil(_TAIL / (1 - level))))
+    for draw in range(len(means)):
         total, weight = by_lead[rng.integers(0, len(by_lead), len(by_lead))].sum(axis=0)
         means[draw] = total / weight if weight > 0 else 0.0
     lower, upper = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])

@@ -98,6 +98,13 @@ def compare(
     return _guarded(verdict, Pair(challenger, champion, y, lead, weight, segments or {}, seed))
 
 
+def stands_at(verdict: Verdict, level: float) -> bool:
+    """Whether a promotion by log loss would stand with more confidence than a single look needs."""
+    figures = verdict.evidence
+    reach = normal_quantile(level) * figures["standard_error"]
+    return verdict.decision == "promote" and bool(figures["difference"] + reach < 0)
+
+
 def _guarded(verdict: Verdict, pair: Pair) -> Verdict:
     """The promotion, if nothing speaks against it; else undecided: more outcomes may clear it."""
     against = objections(pair)

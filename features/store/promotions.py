@@ -163,6 +163,24 @@ def list_bundles(connection: Connection) -> list[BundleRecord]:
     ]
 
 
+def kin(connection: Connection, digest: str) -> frozenset[str]:
+    """The digests of all bundles with the same booster as this one: itself and its calibrations."""
+    parents = {
+        bundle.digest: bundle.parent if bundle.origin == "recalibrate" else None
+        for bundle in list_bundles(connection)
+    }
+    root = _root(digest, parents)
+    return frozenset(one for one in {*parents, digest} if _root(one, parents) == root)
+
+
+def _root(digest: str, parents: Mapping[str, str | None]) -> str:
+    seen = {digest}
+    while (parent := parents.get(digest)) is not None and parent not in seen:
+        digest = parent
+        seen.add(digest)
+    return digest
+
+
 def list_decisions(connection: Connection) -> list[DecisionRecord]:
     """All decisions, oldest first."""
     query = select(decisions).order_by(decisions.c.id)

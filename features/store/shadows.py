@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select
 
 from features.store.ledger import SHADOW, scores
-from features.store.promotions import champion, list_bundles, list_decisions
+from features.store.promotions import champion, kin, list_bundles, list_decisions
 
 MOST = 2
 """So many challengers are scored beside the champion, the newest; each costs as much as a prediction."""
@@ -35,9 +35,11 @@ class Pairs:
 def undecided(connection: Connection, most: int = MOST) -> list[str]:
     """The newest trained challengers of which the last word was *undecided* against this champion.
 
-    Before the first promotion: those that were not found better than none.
+    A recalibration of the champion leaves them what they are: its booster is the same. Before the first
+    promotion: those that were not found better than none.
     """
     present = champion(connection)
+    line = {None} if present is None else kin(connection, present)
     last = {d.bundle: d for d in list_decisions(connection) if d.decision != "roll_back"}
     named = [
         bundle.digest
@@ -45,7 +47,7 @@ def undecided(connection: Connection, most: int = MOST) -> list[str]:
         if bundle.origin == "train"
         and bundle.digest in last
         and last[bundle.digest].decision == "undecided"
-        and last[bundle.digest].against == present
+        and last[bundle.digest].against in line
     ]
     return named[:most]
 

@@ -10,7 +10,7 @@ from scipy.stats import norm
 from features.frames import Category
 from training.discrimination import auc, auc_difference
 from training.guards import Pair, objections
-from training.verdicts import compare
+from training.verdicts import Verdict, compare, stands_at
 
 N = 4_000
 RNG = np.random.default_rng(5)
@@ -100,3 +100,11 @@ def test_where_nothing_is_spoiled_an_objection_is_rare() -> None:
         team = {"Team": Category(rng.integers(0, 3, 1_500), ("A", "B", "C"))}
         raised += bool(objections(Pair(*said, y, np.arange(1_500), segments=team, seed=seed)).words)
     assert raised < 12
+
+
+def test_a_second_look_needs_more_than_a_first() -> None:
+    evidence = {"difference": -0.0100, "standard_error": 0.0045}
+    verdict = Verdict("promote", "better", evidence)
+    assert stands_at(verdict, 0.95), "2.2 standard errors"
+    assert not stands_at(verdict, 0.99)
+    assert not stands_at(Verdict("keep", "worse", evidence), 0.95)

@@ -2,18 +2,18 @@
 
 A *line* is a booster with all of its calibrations: they order leads alike, so the line's scores tell
 how well it orders. The level is asked of the champion's own calibration, and of what it says now about
-scores that its line showed after the last outcome it has learned from: the raw score is the same bytes,
-and no outcome of theirs has entered the calibration. So a fresh calibration is watched from its first
-day, by scores whose outcomes are on their way already (docs/decisions/0029).
+scores that its line showed after the newest row it has learned from: the raw score is the same bytes.
+So a fresh calibration is watched from its first day, by scores whose outcomes are on their way already.
+Some are of leads whose deal it knows from an earlier row: until they have passed it looks a little truer
+than it is, and an alarm comes later, not sooner (docs/decisions/0029).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from features.store.engine import Connection
-from features.store.promotions import BundleRecord, champion, list_bundles, list_decisions
+from features.store.promotions import champion, kin, list_decisions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +38,8 @@ def line_of_champion(connection: Connection) -> Line | None:
     digest = champion(connection)
     if digest is None:
         return None
-    parents = _parents(list_bundles(connection))
-    root = _root(digest, parents)
-    bundles = tuple(sorted(one for one in {*parents, digest} if _root(one, parents) == root))
+    bundles = tuple(sorted(kin(connection, digest)))
     made = [d for d in list_decisions(connection) if d.decision in ("promote", "roll_back")]
     since = min(d.decided_at for d in made if d.bundle in bundles)
     latest = max(d.decided_at for d in made if d.bundle == digest)
     return Line(digest, bundles, since, latest)
-
-
-def _parents(bundles: Sequence[BundleRecord]) -> dict[str, str | None]:
-    """Digest -> the bundle whose booster it carries on with; None where the booster is its own."""
-    return {b.digest: b.parent if b.origin == "recalibrate" else None for b in bundles}
-
-
-def _root(digest: str, parents: dict[str, str | None]) -> str:
-    seen = {digest}
-    while (parent := parents.get(digest)) is not None and parent not in seen:
-        digest = parent
-        seen.add(digest)
-    return digest

@@ -36,6 +36,7 @@ from training.learn import learn, learn_little
 from training.loop.act import Look, Loop
 from training.promote import promote
 from training.run import train
+from training.splits import Fold, Lesson, Split
 
 Floats = NDArray[np.float64]
 
@@ -170,12 +171,19 @@ def _train_rival(
         return
     splits = plan(matured, definition, config)
     learned = (
-        learn(matured, splits[0].lesson, definition, config)
+        learn(matured, _of_all(splits[0]), definition, config)
         if splits
         else learn_little(matured, definition, config)
     )
     rivals.changes["retrain_15d"] += 1
     rivals.retrained = learned.model
+
+
+def _of_all(split: Split) -> Lesson:
+    """What is learned by who keeps no rows back to judge by: calibrated on the newest ones instead."""
+    if split.bounds is None:
+        return split.lesson
+    return Lesson((Fold(split.lesson.everything, split.judge),))
 
 
 def _week(

@@ -11,17 +11,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from features.clock import days
-from features.store.promotions import BundleRecord, list_bundles, list_decisions
+from features.store.promotions import (
+    BundleRecord,
+    DecisionRecord,
+    list_bundles,
+    list_decisions,
+)
 from features.store.shadows import undecided
 from models.workspace import Workspace
 from training.config import TrainConfig
-from training.loop.verdict import challenger_verdict
+from training.loop.verdict import REBUILT, challenger_verdict
 from training.promote import carry_out
 from training.run import Watching, train
-from training.verdicts import Verdict
+from training.verdicts import Verdict, stands_at
 
 LEFT_OVER_DAYS = 1.0
 """A bundle younger than this about which nothing was decided was left by a training that was killed."""
+
+AGAIN = 0.99
+"""What a promotion at a second look needs: at 95 % ten looks at equals would promote one in ten."""
 
 Warn = Callable[[str], None]
 
@@ -94,14 +102,28 @@ def reconsider(
     for digest in shadows:
         present = workspace.registry.champion_digest()
         verdict = challenger_verdict(workspace, digest, present, now=now, seed=seed)
-        before = last[digest].evidence.get("leads", 0)
+        before = _leads_before(last[digest], verdict)
         if verdict.evidence.get("leads", 0) < (1 + growth) * max(before, 1):
             continue
+        verdict = _looked_again(verdict)
         carry_out(workspace, digest, verdict, present, now=now, by=by, on_warning=warn)
         found.append(Decided(digest, verdict))
         if verdict.decision == "promote":
             break
     return found
+
+
+def _looked_again(verdict: Verdict) -> Verdict:
+    if verdict.decision != "promote" or stands_at(verdict, AGAIN):
+        return verdict
+    reason = f"undecided: at a second look {AGAIN:.0%} is asked; {verdict.reason}"
+    return Verdict("undecided", reason, verdict.evidence)
+
+
+def _leads_before(last: DecisionRecord, verdict: Verdict) -> int:
+    """How many leads the last decision rested on; 0 where evidence of another kind speaks now."""
+    kind = last.evidence.get("rows_from", REBUILT)
+    return int(last.evidence.get("leads", 0)) if verdict.evidence.get("rows_from") == kind else 0
 
 
 def newest_trained(workspace: Workspace) -> BundleRecord | None:

@@ -24,7 +24,10 @@ from training.loop.retrain import Warn
 from training.promote import paired_verdict
 from training.promote import roll_back as back
 from training.unseen import wait_of
-from training.verdicts import Verdict
+from training.verdicts import Verdict, stands_at
+
+SURE = 0.998
+"""As the monitor's own tests: it is asked at every look while the alarm stands."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def roll_back_if_worse(
     if line is None or earlier is None or not is_on_probation(workspace, line, now, policy):
         return None
     verdict = paired_verdict(workspace, earlier, line.champion, seed, since=line.since)
-    if verdict.decision != "promote":
+    if not stands_at(verdict, SURE):
         return None
     reason = f"an alarm, and the model before is better: {verdict.reason}"
     evidence = {**verdict.evidence, "alarm": alarm}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from features.definition import Definition
-from features.errors import ConflictError, SourceError
+from features.errors import BusyError, ConflictError, SourceError
 from features.store.engine import Store
 from features.store.leases import holding
 from features.store.pull.config import SourceConfig
@@ -19,16 +19,18 @@ from features.store.pull.run import Pulled, open_source, pull_outcomes
 
 @dataclass(frozen=True, slots=True)
 class PulledEach:
-    """What each source told, and for each that failed why, by its name."""
+    """What each source told, why it failed, or who is at it; by its name."""
 
     pulled: tuple[Pulled, ...]
     failed: Mapping[str, str]
+    busy: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
         return {
             "pulled": [one.to_json() for one in self.pulled],
             "failed": [{"source": name, "message": why} for name, why in self.failed.items()],
+            "busy": [{"source": name, "message": who} for name, who in self.busy.items()],
         }
 
 
@@ -55,6 +57,7 @@ def pull_each(
     """
     pulled: list[Pulled] = []
     failed: dict[str, str] = {}
+    busy: dict[str, str] = {}
     for config in sources:
         try:
             source = open_source(config, environment)
@@ -62,6 +65,8 @@ def pull_each(
                 pulled.append(
                     pull_outcomes(store, source, definition=definition, now=now, dry_run=dry_run)
                 )
+        except BusyError as error:
+            busy[config.name] = error.message
         except (SourceError, ConflictError) as error:
             failed[config.name] = error.message
-    return PulledEach(tuple(pulled), failed)
+    return PulledEach(tuple(pulled), failed, busy)
