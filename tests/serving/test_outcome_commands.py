@@ -113,8 +113,10 @@ def test_of_two_at_once_one_fetches_and_the_other_says_who_does(
     with sqlite_store.write() as connection:
         take(connection, "pull crm", "host b", database_clock(connection), 60.0)
     refused = run("outcomes", "pull", "crm", "--json")
-    assert refused.exit_code == 1
-    assert "host b is at it" in said(refused)["failed"][0]["message"]
+    assert refused.exit_code == 75
+    assert "host b is at it" in said(refused)["busy"][0]["message"]
+    both = run("outcomes", "pull", "--json")
+    assert both.exit_code == 1, "what failed is told before who is at it"
 
 
 def test_no_such_source_and_no_such_file_are_told(run: Run, tmp_path: Path) -> None:
