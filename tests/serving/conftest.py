@@ -25,7 +25,11 @@ from serving.app import create_app
 def _plain_logs() -> None:
     """One line a message: the default draws whole tracebacks with every variable."""
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
         logger_factory=structlog.PrintLoggerFactory(),
     )
 
