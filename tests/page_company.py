@@ -281,7 +281,9 @@ def serving(
     workspace: Workspace, now: int = NOW, *, send_buffer: int | None = None, **changes: Any
 ) -> Iterator[str]:
     """The service on a port of its own, perhaps with little room for unread answers; its address."""
-    settings = Settings(**({"refresh_queue": False, "stranger_rate": 0.0} | changes))
+    settings = Settings(
+        **({"refresh_queue": False, "stranger_rate": 0.0, "person_rate": 0.0} | changes)
+    )
     server = server_of(create_app(settings, workspace, clock=lambda: now), settings)
     server.config.port = 0
     thread = threading.Thread(target=server.run, daemon=True)

@@ -75,8 +75,13 @@ class Serve(Protocol):
 
 
 def calm(**changes: Any) -> Settings:
-    """Settings under which nothing happens by itself."""
-    given = {"champion_poll_seconds": 3_600.0, "refresh_queue": False}
+    """Settings under which nothing happens by itself, and no fast machine asks too often."""
+    given = {
+        "champion_poll_seconds": 3_600.0,
+        "refresh_queue": False,
+        "person_burst": 1_000_000,
+        "stranger_burst": 1_000_000,
+    }
     return Settings(**(given | changes))
 
 
