@@ -75,7 +75,7 @@ def write_bundle(
         model: what to write.
         root: the directory of all bundles.
         created_at: an instant.
-        origin: `train` or `recalibrate`.
+        origin: `train`, `refit` or `recalibrate`.
         golden: a few rows whose raw scores every later reader must reproduce.
         card: the model card, Markdown.
         parent: the digest of the bundle it was made from.

@@ -21,6 +21,7 @@ def model_card(about: JSON) -> str:
         *_warnings(about["warnings"]),
         _data(about["data"], about.get("learned_from", {})),
         _figures("How good it is", about["judged"]),
+        *_refit(about.get("refit")),
         *_earlier(about.get("judged_when_trained")),
         _how(about["learner"], about["calibration"]),
         _left_out(about["left_out"]),
@@ -77,6 +78,17 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 def _earlier(judged: JSON | None) -> list[str]:
     """What was known of the booster with the calibration it was trained with."""
     return [] if judged is None else [_figures("How good it was as trained", judged)]
+
+
+def _refit(refit: JSON | None) -> list[str]:
+    """Whose figures these are, where the model was fitted once more on what had judged it."""
+    if refit is None:
+        return []
+    return [
+        f"These figures are of the model `{refit['judged'][:12]}`, learned without the rows that judged "
+        f"it. This one was then fitted once more, on {refit['at'][:10]}, on all rows with a known "
+        "outcome; how it fares on outcomes since then is in the reports."
+    ]
 
 
 def _figures(title: str, judged: JSON) -> str:

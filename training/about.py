@@ -46,7 +46,6 @@ def about_model(
         audit: which features give sensitive attributes away, and how each group fares.
     """
     matured = dataset.matured()
-    dated = definition.time == "dated"
     left_out = {
         "sensitive": [a.name for a in definition.attributes if a.sensitive],
         "filled in during the sale": [a.name for a in definition.attributes if a.known_late],
@@ -58,18 +57,9 @@ def about_model(
         "horizon_days": definition.horizon_days,
         "time": definition.time,
         "trained_at": iso(now),
-        "data": {
-            "rows": len(matured),
-            "leads": len(np.unique(matured.lead)),
-            "wins": int(matured.y.sum()),
-            "base_rate": float(matured.y.mean()) if len(matured) else None,
-            "from": iso(int(matured.as_of.min())) if dated and len(matured) else None,
-            "through": iso(int(matured.as_of.max())) if dated and len(matured) else None,
-            "labels": dataset.reasons(),
-            "fingerprint": dataset.fingerprint,
-        },
+        "data": about_data(dataset, definition),
         "judged": judged.to_json(),
-        "learner": _learner(learned, matured),
+        "learner": about_learner(learned, matured),
         "calibration": {
             "name": learned.calibration.name,
             "reason": learned.calibration.reason,
@@ -84,6 +74,22 @@ def about_model(
         "warnings": [*warnings_of(definition, judged), *told],
         "config": config.to_json(),
         "versions": {name: version(name) for name in ("lightgbm", "numpy", "scikit-learn")},
+    }
+
+
+def about_data(dataset: Dataset, definition: Definition) -> dict[str, Any]:
+    """How many rows there were to learn from, from when through when, and which they were."""
+    matured = dataset.matured()
+    dated = definition.time == "dated" and len(matured) > 0
+    return {
+        "rows": len(matured),
+        "leads": len(np.unique(matured.lead)),
+        "wins": int(matured.y.sum()),
+        "base_rate": float(matured.y.mean()) if len(matured) else None,
+        "from": iso(int(matured.as_of.min())) if dated else None,
+        "through": iso(int(matured.as_of.max())) if dated else None,
+        "labels": dataset.reasons(),
+        "fingerprint": dataset.fingerprint,
     }
 
 
@@ -107,7 +113,8 @@ def _labels(column: Column) -> list[str | None]:
     return column.labels()
 
 
-def _learner(learned: Learned, matured: Dataset) -> dict[str, Any]:
+def about_learner(learned: Learned, matured: Dataset) -> dict[str, Any]:
+    """What was chosen, by which losses, and how much each column moves a score."""
     chosen, choice, blend = learned.chosen, learned.choice, learned.model.learner
     return {
         "kind": "agreed" if chosen is None else "blend",

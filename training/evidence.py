@@ -21,7 +21,17 @@ from training.dataset import Dataset
 from training.forward import LEAST_WINS, Forward, said_following, said_forward
 from training.judge import Judged
 from training.splits import Split
-from training.unseen import Unseen, as_trained, newer, rows_after_boosters, wait_of
+from training.unseen import (
+    Unseen,
+    after_boosters,
+    as_trained,
+    calibrated_through,
+    comparable,
+    matured_rows,
+    newer,
+    raw_unseen,
+    wait_of,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -75,26 +85,30 @@ def evidence_on_the_way(unseen: Unseen, raw: Floats, forward: Forward) -> Eviden
 def evidence_today(workspace: Workspace, model: PropensityModel, seed: int = 0) -> Evidence | None:
     """All matured rows the model has not learned from, as known today; None without any."""
     try:
-        after = rows_after_boosters(workspace, model)
+        if not comparable(model):
+            return None
+        matured = matured_rows(workspace, model.definition)
     except NotEnoughEvidenceError:
         return None
+    after = after_boosters(matured, model)
     if after is None:
         return None
+    raw = raw_unseen(workspace, model, after.dataset, matured)
     unseen = newer(after, model)
     if unseen is None:
-        found = _on_the_way(after, model, seed)
+        found = _on_the_way(after, raw, model, seed)
         return found if len(found) else None
     rows = unseen.dataset
-    scores = model.score(rows.frame)
+    raw = raw[after.dataset.as_of > calibrated_through(model)]
     how = f"Matured rows it has not learned from, from {iso(int(rows.as_of.min()))} on:"
     if model.definition.time != "dated":
         how = "Matured rows it has not learned from:"
-    return Evidence(rows, scores.raw, scores.probability, unseen.weight, None, how)
+    return Evidence(rows, raw, model.calibrator.apply(raw), unseen.weight, None, how)
 
 
-def _on_the_way(after: Unseen, model: PropensityModel, seed: int) -> Evidence:
+def _on_the_way(after: Unseen, raw: Floats, model: PropensityModel, seed: int) -> Evidence:
     """A recalibrated model has seen them all: its like, each made of what was known before."""
-    raw, start, wait = model.raw(after.dataset.frame), as_trained(model), wait_of(model)
+    start, wait = as_trained(model), wait_of(model)
     forward = said_forward(raw, after, start, wait, seed)
     if model.about["calibration"].get("memory") and forward.waited:
         forward = said_following(raw, after, start, wait, forward)

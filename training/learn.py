@@ -314,13 +314,23 @@ def _at_level(learner: Blend, held: Rows, choice: Choice) -> Blend:
     """
     if np.ptp(held.as_of) == 0:
         return learner
-    level = np.average(expit(choice.raw), weights=held.weight)
-    now = learner.raw(held.matrix)
+    return replace(learner, shift=to_level(learner.raw(held.matrix), choice.raw, held.weight))
+
+
+def to_level(raw: Floats, like: Floats, weight: Floats) -> float:
+    """By how many log-odds to move scores so that they say as many wins as others of the same rows.
+
+    Args:
+        raw: shape (n,), log-odds to be moved.
+        like: shape (n,), log-odds whose mean probability is wanted.
+        weight: how many rows each stands for.
+    """
+    level = np.average(expit(like), weights=weight)
 
     def off(shift: float) -> float:
-        return float(np.average(expit(now + shift), weights=held.weight) - level)
+        return float(np.average(expit(raw + shift), weights=weight) - level)
 
-    return replace(learner, shift=float(brentq(off, -_FAR, _FAR)))
+    return float(brentq(off, -_FAR, _FAR))
 
 
 def _spread(

@@ -19,6 +19,7 @@ from features.errors import NotFoundError
 from features.store.promotions import DecisionRecord
 from models.propensity import PropensityModel
 from models.workspace import Workspace
+from training.dataset import Dataset
 from training.forward import out_of_fold
 from training.segments import segments_of
 from training.splits import pieces
@@ -33,6 +34,7 @@ from training.unseen import (
     learned_nothing,
     matured_rows,
     newer,
+    raw_unseen,
     unseen_rows,
 )
 from training.verdicts import LEAST_WINS, Verdict, compare, first_by_its_figures, first_verdict
@@ -50,6 +52,9 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+RawOf = Callable[[PropensityModel, Dataset], Floats]
+"""What a model's booster would have said of rows, had it not learned from them."""
 
 
 def promote(
@@ -203,17 +208,19 @@ def paired_verdict(
     rows = _since(after_boosters(matured, challenger, champion), since)
     if rows is None:
         return _nothing_new()
-    same_order = np.array_equal(
-        challenger.raw(rows.dataset.frame), champion.raw(rows.dataset.frame)
-    )
-    if same_order:
+
+    def raw_of(model: PropensityModel, of: Dataset) -> Floats:
+        return raw_unseen(workspace, model, of, matured)
+
+    frame = rows.dataset.frame
+    if np.array_equal(challenger.raw(frame), champion.raw(frame)):
         left = newer(rows, challenger, champion)
-        return (
-            _nothing_new() if left is None else _as_they_are(left, challenger, champion, seed, True)
-        )
+        if left is None:
+            return _nothing_new()
+        return _as_they_are(left, raw_of, challenger, champion, seed, True)
     if max(map(calibrated_through, (challenger, champion))) < int(rows.dataset.as_of.min()):
-        return _as_they_are(rows, challenger, champion, seed, False)
-    return _as_recalibrated(rows, challenger, champion, seed)
+        return _as_they_are(rows, raw_of, challenger, champion, seed, False)
+    return _as_recalibrated(rows, raw_of, challenger, champion, seed)
 
 
 def _since(rows: Unseen | None, since: int | None) -> Unseen | None:
@@ -231,25 +238,29 @@ def _nothing_new() -> Verdict:
 
 def _as_they_are(
     unseen: Unseen,
+    raw_of: RawOf,
     challenger: PropensityModel,
     champion: PropensityModel,
     seed: int,
     same_order: bool,
 ) -> Verdict:
     """Both as they would score, on rows that neither booster nor calibrator has seen."""
-    said = [model.score(unseen.dataset.frame).probability for model in (challenger, champion)]
+    rows = unseen.dataset
+    said = [model.calibrator.apply(raw_of(model, rows)) for model in (challenger, champion)]
     return _compared(unseen, said, champion, seed, same_order)
 
 
 def _as_recalibrated(
-    unseen: Unseen, challenger: PropensityModel, champion: PropensityModel, seed: int
+    unseen: Unseen,
+    raw_of: RawOf,
+    challenger: PropensityModel,
+    champion: PropensityModel,
+    seed: int,
 ) -> Verdict:
     """Both boosters with calibrators fitted to other leads of the same rows (docs/decisions/0016)."""
     rows = unseen.dataset
     said = [
-        out_of_fold(
-            model.raw(rows.frame), rows.y, rows.lead, unseen.weight, seed, as_trained(model)
-        )
+        out_of_fold(raw_of(model, rows), rows.y, rows.lead, unseen.weight, seed, as_trained(model))
         for model in (challenger, champion)
     ]
     verdict = _compared(unseen, said, champion, seed, False)

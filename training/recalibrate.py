@@ -43,6 +43,7 @@ from training.unseen import (
     calibrated_through,
     comparable,
     matured_rows,
+    raw_unseen,
     wait_of,
 )
 from training.verdicts import Verdict
@@ -89,7 +90,7 @@ def recalibrate(
     champion = workspace.registry.champion()
     matured, unseen, new = _outcomes(workspace, champion)
     rows = unseen.dataset
-    raw = champion.raw(rows.frame)
+    raw = raw_unseen(workspace, champion, rows, matured)
     renewed = renew(
         raw,
         unseen,
@@ -248,6 +249,8 @@ def _about(
 
 def _learned_from(matured: Dataset, champion: PropensityModel) -> dict[str, Any]:
     """What the booster, and the calibrator that came with it, were fitted, stopped and chosen on."""
+    if (again := champion.about.get("refit")) is not None:
+        return _counts(matured.take(np.flatnonzero(matured.as_of <= again["through_instant"])))
     bounds = bounds_of(champion)
     if bounds is None:
         return _counts(matured.take(np.zeros(0, dtype=np.int64)))

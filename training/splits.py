@@ -58,13 +58,21 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What one model may learn from: its folds. After choosing, it is fitted on all their rows."""
+    """What one model may learn from: its folds. After choosing, it is fitted on all their rows.
+
+    Attributes:
+        folds: rows to fit and to choose by.
+        whole: the rows to fit on once all is chosen; None: those of the folds, each once.
+    """
 
     folds: tuple[Fold, ...]
+    whole: Piece | None = None
 
     @property
     def everything(self) -> Piece:
-        """All rows of all folds, each once."""
+        """The rows that the model is fitted on once all is chosen."""
+        if self.whole is not None:
+            return self.whole
         pieces = [piece for fold in self.folds for piece in (fold.fit, fold.calibrate)]
         rows = np.concatenate([piece.rows for piece in pieces])
         weight = np.concatenate([piece.weight for piece in pieces])

@@ -129,6 +129,31 @@ def standing_for(dataset: Dataset, bounds: Sequence[Bounds]) -> Floats:
     return stands
 
 
+def raw_unseen(
+    workspace: Workspace, model: PropensityModel, rows: Dataset, matured: Dataset
+) -> Floats:
+    """Log-odds of rows that did not teach who says them, shape (n,).
+
+    Of the leads that a refit has learned from, the model that was judged speaks in its stead.
+
+    Args:
+        workspace: the installation.
+        model: any model.
+        rows: n rows that the booster of the model, or of the one that was judged, has not learned from.
+        matured: all rows that could be learned from; leads are numbered as in `rows`.
+    """
+    raw = model.raw(rows.frame)
+    again = model.about.get("refit")
+    if again is None:
+        return raw
+    learned = np.unique(matured.lead[matured.as_of <= again["through_instant"]])
+    seen = np.flatnonzero(np.isin(rows.lead, learned))
+    if len(seen):
+        judged = workspace.registry.load(again["judged"])
+        raw[seen] = judged.raw(rows.frame.take(seen))
+    return raw
+
+
 def wait_of(model: PropensityModel) -> int:
     """After how long an outcome is known, in microseconds; 0 where the promise has no horizon."""
     definition = model.definition

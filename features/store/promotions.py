@@ -66,7 +66,7 @@ decisions = Table(
 class BundleRecord:
     """A bundle as our database knows it.
 
-    `origin` is `train` or `recalibrate`; `summary` holds the figures a list of models shows.
+    `origin` is `train`, `refit` or `recalibrate`; `summary` holds the figures a list of models shows.
     """
 
     digest: str
@@ -147,11 +147,18 @@ def previous_champion(connection: Connection) -> str | None:
 def challenger(connection: Connection) -> str | None:
     """The newest bundle about which nothing was decided yet, or that is undecided."""
     query = select(bundles.c.digest).order_by(bundles.c.created_at.desc(), bundles.c.digest)
-    settled = {d.bundle for d in list_decisions(connection) if d.decision != "undecided"}
+    done = settled(connection)
     for row in connection.execute(query):
-        if row.digest not in settled:
+        if row.digest not in done:
             return str(row.digest)
     return None
+
+
+def settled(connection: Connection) -> frozenset[str]:
+    """The bundles about which the last word was spoken; that about a refit is about its parent, too."""
+    refits = {one.digest: one.parent for one in list_bundles(connection) if one.origin == "refit"}
+    told = {d.bundle for d in list_decisions(connection) if d.decision != "undecided"}
+    return frozenset(told | {parent for made, parent in refits.items() if made in told and parent})
 
 
 def list_bundles(connection: Connection) -> list[BundleRecord]:

@@ -16,12 +16,14 @@ from features.store.promotions import (
     DecisionRecord,
     list_bundles,
     list_decisions,
+    settled,
 )
 from features.store.shadows import undecided
 from models.workspace import Workspace
 from training.config import TrainConfig
 from training.loop.verdict import REBUILT, challenger_verdict
 from training.promote import carry_out
+from training.refit import refit
 from training.run import Watching, train
 from training.verdicts import Verdict, stands_at
 
@@ -82,7 +84,43 @@ def decide(
         ConflictError: another model was promoted in the meantime.
     """
     present = workspace.registry.champion_digest()
-    verdict = challenger_verdict(workspace, digest, present, now=now, seed=seed)
+    verdict = succession(challenger_verdict(workspace, digest, present, now=now, seed=seed))
+    return _carried_out(workspace, digest, verdict, present, now=now, by=by, warn=warn)
+
+
+def succession(verdict: Verdict) -> Verdict:
+    """Let a challenger succeed that has learned from more outcomes and is no worse.
+
+    What it has over the champion is only part of what it will be once it is fitted on all rows, so that
+    it must be better beyond noise would be asked of the wrong model (docs/decisions/0036). No worse is:
+    by at most one standard error of log loss, and nothing is spoiled (`training.guards`).
+    """
+    found = verdict.evidence
+    if verdict.decision != "undecided" or "difference" not in found or found.get("objections"):
+        return verdict
+    if found["difference"] > found["standard_error"]:
+        return verdict
+    reason = f"no worse, and it has learned from more: {verdict.reason.removeprefix('undecided: ')}"
+    return Verdict("promote", reason, found)
+
+
+def _carried_out(
+    workspace: Workspace,
+    digest: str,
+    verdict: Verdict,
+    present: str | None,
+    *,
+    now: int,
+    by: str,
+    warn: Warn,
+) -> Decided:
+    """Carry a decision out; what is promoted is fitted once more, on all rows there are."""
+    if verdict.decision == "promote":
+        again = refit(workspace, digest, now=now, watching=Watching(warn=warn))
+        if again is not None:
+            evidence = {**verdict.evidence, "judged": digest}
+            reason = f"{verdict.reason}; fitted once more on all outcomes"
+            digest, verdict = again, Verdict("promote", reason, evidence)
     carry_out(workspace, digest, verdict, present, now=now, by=by, on_warning=warn)
     return Decided(digest, verdict)
 
@@ -106,8 +144,8 @@ def reconsider(
         if verdict.evidence.get("leads", 0) < (1 + growth) * max(before, 1):
             continue
         verdict = _looked_again(verdict)
-        carry_out(workspace, digest, verdict, present, now=now, by=by, on_warning=warn)
-        found.append(Decided(digest, verdict))
+        done = _carried_out(workspace, digest, verdict, present, now=now, by=by, warn=warn)
+        found.append(done)
         if verdict.decision == "promote":
             break
     return found
@@ -138,5 +176,6 @@ def _left_over(workspace: Workspace, now: int) -> str | None:
     if newest is None or now - newest.created_at >= days(LEFT_OVER_DAYS):
         return None
     with workspace.store.read() as connection:
-        settled = {decision.bundle for decision in list_decisions(connection)}
-    return None if newest.digest in settled else newest.digest
+        decided = {decision.bundle for decision in list_decisions(connection)}
+        decided |= settled(connection)
+    return None if newest.digest in decided else newest.digest
