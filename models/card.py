@@ -85,9 +85,11 @@ def _refit(refit: JSON | None) -> list[str]:
     if refit is None:
         return []
     return [
-        f"These figures are of the model `{refit['judged'][:12]}`, learned without the rows that judged "
-        f"it. This one was then fitted once more, on {refit['at'][:10]}, on all rows with a known "
-        "outcome; how it fares on outcomes since then is in the reports."
+        (
+            f"These figures are of the model `{refit['judged'][:12]}`, learned without the rows that "
+            f"judged it. This one was then fitted once more, on {refit['at'][:10]}, on all rows with a "
+            "known outcome; how it fares on outcomes since then is in the reports."
+        )
     ]
 
 

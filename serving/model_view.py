@@ -23,6 +23,12 @@ _DECISIONS = {
 }
 
 
+_ORIGINS = {
+    "recalibrate": "Recalibrated",
+    "refit": "Fitted once more on all outcomes",
+}
+
+
 def model_line(champion: Champion | None, now: int) -> ModelLine | None:
     """The champion in a line; None when nothing scores."""
     if champion is None:
@@ -31,7 +37,7 @@ def model_line(champion: Champion | None, now: int) -> ModelLine | None:
         short=wording.short(champion.model.digest),
         digest=champion.model.digest,
         made=moment(champion.created_at, now),
-        origin="Recalibrated" if champion.origin == "recalibrate" else "Trained and calibrated",
+        origin=_ORIGINS.get(champion.origin, "Trained and calibrated"),
     )
 
 

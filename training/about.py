@@ -60,12 +60,7 @@ def about_model(
         "data": about_data(dataset, definition),
         "judged": judged.to_json(),
         "learner": about_learner(learned, matured),
-        "calibration": {
-            "name": learned.calibration.name,
-            "reason": learned.calibration.reason,
-            "wins": learned.calibration.wins,
-            "calibrated_at": iso(now),
-        },
+        "calibration": about_calibration(learned, now),
         "answers": answers_given(matured, definition),
         "left_out": left_out,
         "proxies": None
@@ -90,6 +85,17 @@ def about_data(dataset: Dataset, definition: Definition) -> dict[str, Any]:
         "through": iso(int(matured.as_of.max())) if dated else None,
         "labels": dataset.reasons(),
         "fingerprint": dataset.fingerprint,
+    }
+
+
+def about_calibration(learned: Learned, now: int) -> dict[str, Any]:
+    """Which calibrator came with the booster, and why."""
+    fit = learned.calibration
+    return {
+        "name": fit.name,
+        "reason": fit.reason,
+        "wins": fit.wins,
+        "calibrated_at": iso(now),
     }
 
 

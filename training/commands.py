@@ -244,6 +244,12 @@ def promote(
     force: Annotated[
         str | None, typer.Option(help="Promote whatever the evidence says, for this reason.")
     ] = None,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="Fit what is promoted once more, on the rows that judged it too."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Decide by paired evidence whether a model becomes the champion."""
@@ -251,7 +257,13 @@ def promote(
 
     workspace = _workspace()
     verdict = decide(
-        workspace, model, now=now(), by=getpass.getuser(), force=force, on_warning=_warn
+        workspace,
+        model,
+        now=now(),
+        by=getpass.getuser(),
+        force=force,
+        refitted=refit,
+        on_warning=_warn,
     )
     content = {"decision": verdict.decision, "reason": verdict.reason, "evidence": verdict.evidence}
     _tell(content, f"[bold]{verdict.decision}[/]: {verdict.reason}", as_json)

@@ -21,6 +21,8 @@ from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.dataset import Dataset
 from training.forward import out_of_fold
+from training.refit import refit
+from training.run import Watching
 from training.segments import segments_of
 from training.splits import pieces
 from training.unseen import (
@@ -47,6 +49,7 @@ __all__ = [
     "mirror",
     "paired_verdict",
     "promote",
+    "put_in_force",
     "roll_back",
     "unseen_rows",
 ]
@@ -64,6 +67,7 @@ def promote(
     now: int,
     by: str,
     force: str | None = None,
+    refitted: bool = False,
     seed: int = 0,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> Verdict:
@@ -75,6 +79,7 @@ def promote(
         now: the present instant.
         by: who asks.
         force: a reason to promote whatever the evidence says; it is recorded.
+        refitted: fit what is promoted once more, on all outcomes, before it comes into force.
         seed: of the resampling.
         on_warning: told when MLflow could not be brought in line.
 
@@ -88,8 +93,38 @@ def promote(
     verdict = paired_verdict(workspace, digest, present, seed)
     if force is not None and verdict.decision != "promote":
         verdict = Verdict("promote", f"forced: {force} ({verdict.reason})", verdict.evidence)
-    carry_out(workspace, digest, verdict, present, now=now, by=by, on_warning=on_warning)
+    put = put_in_force if refitted else carry_out
+    put(workspace, digest, verdict, present, now=now, by=by, on_warning=on_warning)
     return verdict
+
+
+def put_in_force(
+    workspace: Workspace,
+    digest: str,
+    verdict: Verdict,
+    against: str | None,
+    *,
+    now: int,
+    by: str,
+    on_warning: Callable[[str], None] = lambda _: None,
+) -> tuple[str, Verdict]:
+    """Carry a decision out, having fitted what it promotes once more, on all outcomes.
+
+    Returns:
+        The digest that was decided about in the end, and the decision as it was recorded.
+
+    Raises:
+        BundleError: the model failed its trial; the champion is untouched.
+        ConflictError: `against` is no longer the champion; nothing was decided.
+    """
+    if verdict.decision == "promote":
+        again = refit(workspace, digest, now=now, watching=Watching(warn=on_warning))
+        if again is not None:
+            reason = f"{verdict.reason}; fitted once more on all outcomes"
+            verdict = Verdict("promote", reason, {**verdict.evidence, "judged": digest})
+            digest = again
+    carry_out(workspace, digest, verdict, against, now=now, by=by, on_warning=on_warning)
+    return digest, verdict
 
 
 def carry_out(
@@ -187,7 +222,13 @@ def mirror(workspace: Workspace, on_warning: Callable[[str], None]) -> None:
 
 
 def paired_verdict(
-    workspace: Workspace, digest: str, present: str | None, seed: int, since: int | None = None
+    workspace: Workspace,
+    digest: str,
+    present: str | None,
+    seed: int,
+    since: int | None = None,
+    *,
+    recalibrated: bool = False,
 ) -> Verdict:
     """What the evidence says about a model against another, or against none.
 
@@ -197,6 +238,8 @@ def paired_verdict(
         present: of the other; None: there is none.
         seed: of the resampling.
         since: only rows from this instant on count; None: all that neither has learned from.
+        recalibrated: ask of the boosters, each calibrated on other leads of the rows, also where
+            neither calibration has seen them.
     """
     challenger = workspace.registry.load(digest)
     if present is None:
@@ -218,7 +261,8 @@ def paired_verdict(
         if left is None:
             return _nothing_new()
         return _as_they_are(left, raw_of, challenger, champion, seed, True)
-    if max(map(calibrated_through, (challenger, champion))) < int(rows.dataset.as_of.min()):
+    seen = max(map(calibrated_through, (challenger, champion)))
+    if seen < int(rows.dataset.as_of.min()) and not recalibrated:
         return _as_they_are(rows, raw_of, challenger, champion, seed, False)
     return _as_recalibrated(rows, raw_of, challenger, champion, seed)
 

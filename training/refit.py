@@ -2,8 +2,8 @@
 
 A training keeps its newest quarter to judge by, and the horizons between the pieces. Where outcomes grow
 quickly that is the better half of what is known. Rule: what was judged stays a model of its own, and
-every question of evidence is asked of it – figures, comparisons, the past that a calibration is fitted
-to (`training.unseen.raw_unseen`); the refit answers only for rows it has not learned from (docs/decisions/0036).
+answers for the rows that the refit has learned from (`training.unseen.raw_unseen`) – in figures,
+comparisons and calibrations; the refit answers for no others than new ones (docs/decisions/0036).
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
 
 from features.clock import iso
 from models.bundle import write_bundle
+from models.calibrators import Calibrator, adjusted
 from models.card import model_card
 from models.propensity import PropensityModel
 from models.workspace import Workspace
-from training.about import about_data, about_learner, summary
+from training.about import about_calibration, about_data, about_learner, summary
 from training.dataset import Dataset
 from training.golden import golden_rows
 from training.learn import learn, to_level
@@ -27,15 +30,18 @@ from training.run import Watching, catalogue, look_for_leakage
 from training.splits import Bounds, Fold, Lesson, Piece, pieces
 from training.unseen import bounds_of, matured_rows
 
+Floats = NDArray[np.float64]
+
 
 def refit(
     workspace: Workspace, digest: str, *, now: int, watching: Watching | None = None
 ) -> str | None:
-    """Fit a judged model once more on all matured rows; the digest, or None where nothing is left to learn.
+    """Fit a judged model once more on all matured rows; its digest, or None where none was kept back.
 
-    It keeps the calibrator it was trained with, and its level: what was said of the rows that judged it
-    is, in the mean, what the refit says of them. So outcomes that have come since the training calibrate
-    it like the model that was judged.
+    Leaves, trees, weights and calibration are chosen by the rows that judged; then all rows are fitted
+    on, those between the pieces too. The judged model's scores of what it alone has not learned from are
+    kept on the level of the refit, so that a later calibration does not correct a level that the refit
+    has learned already.
 
     Args:
         workspace: the installation.
@@ -80,21 +86,26 @@ def _fitted(
     whole = Piece.plain(np.arange(len(matured)))
     learned = learn(matured, Lesson((Fold(before, held),), whole), definition, config)
     frame = matured.frame.take(held.rows)
-    shift = to_level(learned.model.raw(frame), judged.raw(frame), held.weight)
-    learner = learned.model.learner
-    through = int(matured.as_of.max())
+    apart = judged.raw(frame)
+    level = to_level(apart, learned.model.raw(frame), held.weight)
+    start = _on_level(judged.calibrator, apart, level, held.weight)
     about = {
         **judged.about,
         "data": about_data(matured, definition),
         "learner": about_learner(learned, matured),
-        "refit": {"judged": judged.digest, "at": iso(now), "through_instant": through},
+        "calibration": about_calibration(learned, now)
+        | {"through_instant": int(frame.as_of.max()), "as_trained": start.to_json()},
+        "refit": {
+            "judged": judged.digest,
+            "at": iso(now),
+            "through_instant": int(matured.as_of.max()),
+            "level": level,
+        },
     }
-    return (
-        replace(
-            learned.model,
-            learner=replace(learner, shift=learner.shift + shift),
-            calibrator=judged.calibrator,
-            about=about,
-        ),
-        matured,
-    )
+    return replace(learned.model, about=about), matured
+
+
+def _on_level(calibrator: Calibrator, raw: Floats, level: float, weight: Floats) -> Calibrator:
+    """What says of scores moved by `level`, in the mean, what the calibrator says of them unmoved."""
+    before, after = (logit(calibrator.apply(one)) for one in (raw, raw + level))
+    return adjusted(calibrator, 1.0, to_level(after, before, weight))

@@ -134,7 +134,8 @@ def raw_unseen(
 ) -> Floats:
     """Log-odds of rows that did not teach who says them, shape (n,).
 
-    Of the leads that a refit has learned from, the model that was judged speaks in its stead.
+    Of the leads that a refit has learned from, the model that was judged speaks in its stead, on the
+    level of the refit.
 
     Args:
         workspace: the installation.
@@ -150,8 +151,14 @@ def raw_unseen(
     seen = np.flatnonzero(np.isin(rows.lead, learned))
     if len(seen):
         judged = workspace.registry.load(again["judged"])
-        raw[seen] = judged.raw(rows.frame.take(seen))
+        raw[seen] = judged.raw(rows.frame.take(seen)) + again["level"]
     return raw
+
+
+def judged_as(model: PropensityModel) -> str:
+    """The digest of the model that was judged: of a refit the one it comes from, else its own."""
+    again = model.about.get("refit")
+    return model.digest if again is None else str(again["judged"])
 
 
 def wait_of(model: PropensityModel) -> int:

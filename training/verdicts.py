@@ -108,7 +108,7 @@ def stands_at(verdict: Verdict, level: float) -> bool:
 def _guarded(verdict: Verdict, pair: Pair) -> Verdict:
     """The promotion, if nothing speaks against it; else undecided: more outcomes may clear it."""
     against = objections(pair)
-    evidence = {**verdict.evidence, **against.figures, "objections": list(against.words)}
+    evidence = {**verdict.evidence, **against.figures, "objections": "; ".join(against.words)}
     if not against.words or verdict.decision == "undecided":
         return Verdict(verdict.decision, verdict.reason, evidence)
     reason = (

@@ -20,7 +20,7 @@ class Policy:
             when nothing is alarming: a level that moves is followed before it alarms (decision 0033).
         try_days: between two tries, however many deals close: a look that finds nothing costs one, too.
         more_outcomes: a challenger is trained once the deals have grown by this share since the newest
-            was: with half as many again, about a fifth of the error of what is learned is gone.
+            was (decision 0036): often in a young company, seldom in an old one.
         retrain_days: between two challengers, whatever is said: until the next cohorts mature, another
             one would learn from the same outcomes.
         look_again: an undecided challenger is looked at again once its evidence has grown by this
@@ -32,7 +32,7 @@ class Policy:
     rest_days: float = 21.0
     fresh_outcomes: int = 50
     try_days: float = 7.0
-    more_outcomes: float = 0.5
-    retrain_days: float = 60.0
+    more_outcomes: float = 0.1
+    retrain_days: float = 28.0
     look_again: float = 0.25
     probation_days: float = 90.0

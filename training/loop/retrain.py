@@ -22,8 +22,7 @@ from features.store.shadows import undecided
 from models.workspace import Workspace
 from training.config import TrainConfig
 from training.loop.verdict import REBUILT, challenger_verdict
-from training.promote import carry_out
-from training.refit import refit
+from training.promote import put_in_force
 from training.run import Watching, train
 from training.verdicts import Verdict, stands_at
 
@@ -84,45 +83,27 @@ def decide(
         ConflictError: another model was promoted in the meantime.
     """
     present = workspace.registry.champion_digest()
-    verdict = succession(challenger_verdict(workspace, digest, present, now=now, seed=seed))
-    return _carried_out(workspace, digest, verdict, present, now=now, by=by, warn=warn)
+    verdict = challenger_verdict(workspace, digest, present, now=now, seed=seed)
+    if present is not None:
+        verdict = succession(verdict)
+    return Decided(
+        *put_in_force(workspace, digest, verdict, present, now=now, by=by, on_warning=warn)
+    )
 
 
 def succession(verdict: Verdict) -> Verdict:
-    """Let a challenger succeed that has learned from more outcomes and is no worse.
+    """Let a challenger succeed a champion when it is no worse: it has learned from more outcomes.
 
-    What it has over the champion is only part of what it will be once it is fitted on all rows, so that
-    it must be better beyond noise would be asked of the wrong model (docs/decisions/0036). No worse is:
-    by at most one standard error of log loss, and nothing is spoiled (`training.guards`).
+    What it has over the champion is only part of what it will have once it is fitted on all rows: that it
+    must be better beyond noise would be asked of the wrong model (docs/decisions/0036). One that is worse
+    beyond noise, or spoils something (`training.guards`), or has too few outcomes to be compared, does
+    not.
     """
     found = verdict.evidence
-    if verdict.decision != "undecided" or "difference" not in found or found.get("objections"):
-        return verdict
-    if found["difference"] > found["standard_error"]:
+    if verdict.decision != "undecided" or "difference" not in found or found["objections"]:
         return verdict
     reason = f"no worse, and it has learned from more: {verdict.reason.removeprefix('undecided: ')}"
     return Verdict("promote", reason, found)
-
-
-def _carried_out(
-    workspace: Workspace,
-    digest: str,
-    verdict: Verdict,
-    present: str | None,
-    *,
-    now: int,
-    by: str,
-    warn: Warn,
-) -> Decided:
-    """Carry a decision out; what is promoted is fitted once more, on all rows there are."""
-    if verdict.decision == "promote":
-        again = refit(workspace, digest, now=now, watching=Watching(warn=warn))
-        if again is not None:
-            evidence = {**verdict.evidence, "judged": digest}
-            reason = f"{verdict.reason}; fitted once more on all outcomes"
-            digest, verdict = again, Verdict("promote", reason, evidence)
-    carry_out(workspace, digest, verdict, present, now=now, by=by, on_warning=warn)
-    return Decided(digest, verdict)
 
 
 def reconsider(
@@ -144,8 +125,8 @@ def reconsider(
         if verdict.evidence.get("leads", 0) < (1 + growth) * max(before, 1):
             continue
         verdict = _looked_again(verdict)
-        done = _carried_out(workspace, digest, verdict, present, now=now, by=by, warn=warn)
-        found.append(done)
+        done = put_in_force(workspace, digest, verdict, present, now=now, by=by, on_warning=warn)
+        found.append(Decided(*done))
         if verdict.decision == "promote":
             break
     return found

@@ -2,8 +2,9 @@
 
 Shadow scores come first: they were made before their outcomes, from the facts as they stood, of every
 lead and not only of those kept from learning. Until enough of them have matured, the two models are
-compared on matured rows that neither has learned from (`training.promote.paired_verdict`). One of the
-two decides, never the better-looking one.
+compared on matured rows that neither has learned from (`training.promote.paired_verdict`): both as they
+were judged, because a challenger has yet to be fitted once more (`training.refit`). One of the two sorts
+of evidence decides, never the better-looking one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from models.workspace import Workspace
 from training.dataset import newest_cutoff
 from training.labels import label
 from training.promote import paired_verdict
+from training.unseen import judged_as
 from training.verdicts import LEAST_WINS, Verdict, compare
 
 SHADOWS = "shadow scores"
@@ -43,7 +45,8 @@ def challenger_verdict(
         verdict = shadow_verdict(workspace, digest, now=now, seed=seed)
         if verdict is not None:
             return verdict
-    verdict = paired_verdict(workspace, digest, present, seed)
+    against = None if present is None else judged_as(workspace.registry.load(present))
+    verdict = paired_verdict(workspace, digest, against, seed, recalibrated=against != present)
     return replace(verdict, evidence={**verdict.evidence, "rows_from": REBUILT})
 
 
