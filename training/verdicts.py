@@ -100,9 +100,11 @@ def compare(
 
 def stands_at(verdict: Verdict, level: float) -> bool:
     """Whether a promotion by log loss would stand with more confidence than a single look needs."""
+    if verdict.decision != "promote":
+        return False
     figures = verdict.evidence
     reach = normal_quantile(level) * figures["standard_error"]
-    return verdict.decision == "promote" and bool(figures["difference"] + reach < 0)
+    return bool(figures["difference"] + reach < 0)
 
 
 def _guarded(verdict: Verdict, pair: Pair) -> Verdict:

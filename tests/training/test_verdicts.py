@@ -217,3 +217,10 @@ def test_a_calibration_that_changes_nothing_can_never_be_decided() -> None:
     fit = fit_calibrator(raw, y, seed=0).calibrator
     same = compare(fit.apply(raw), fit.apply(raw), y, lead, 0, same_order=True)
     assert same.decision == "undecided"
+
+
+def test_what_is_no_promotion_stands_at_no_level_however_little_is_known() -> None:
+    """Too few outcomes leave no standard error to ask."""
+    few = compare(*(np.full(30, p) for p in (0.2, 0.3)), np.arange(30) % 2, np.arange(30), 0)
+    assert "more_wins_needed" in few.evidence
+    assert not stands_at(few, 0.99)
