@@ -12,7 +12,7 @@ from models.calibrators import sigmoid
 from training.calibrate import fit_calibrator
 from training.fitters import fit_offset
 from training.forward import out_of_fold
-from training.verdicts import Verdict, compare, first_by_its_figures, first_verdict
+from training.verdicts import Verdict, compare, first_by_its_figures, first_verdict, stands_at
 
 
 def leads(
