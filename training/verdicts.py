@@ -93,7 +93,7 @@ def compare(
     figures["expected_champion"] = float(np.average(champion, weights=weight))
     level = observed_over_expected(champion, y, groups=lead, weights=weight) if same_order else None
     verdict = _decided(difference, level, figures)
-    if verdict.decision == "keep" or same_order:
+    if same_order:
         return verdict
     return _guarded(verdict, Pair(challenger, champion, y, lead, weight, segments or {}, seed))
 
@@ -111,7 +111,7 @@ def _guarded(verdict: Verdict, pair: Pair) -> Verdict:
     """The promotion, if nothing speaks against it; else undecided: more outcomes may clear it."""
     against = objections(pair)
     evidence = {**verdict.evidence, **against.figures, "objections": "; ".join(against.words)}
-    if not against.words or verdict.decision == "undecided":
+    if not against.words or verdict.decision != "promote":
         return Verdict(verdict.decision, verdict.reason, evidence)
     reason = (
         f"undecided: {verdict.reason}; but {'; '.join(against.words)}. Promote it with --force and the "

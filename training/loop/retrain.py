@@ -24,6 +24,7 @@ from training.config import TrainConfig
 from training.loop.verdict import REBUILT, challenger_verdict
 from training.promote import put_in_force
 from training.run import Watching, train
+from training.intervals import normal_quantile
 from training.verdicts import Verdict, stands_at
 
 LEFT_OVER_DAYS = 1.0
@@ -100,7 +101,9 @@ def succession(verdict: Verdict) -> Verdict:
     does not.
     """
     found = verdict.evidence
-    if verdict.decision != "undecided" or "difference" not in found or found["objections"]:
+    if verdict.decision == "promote" or "difference" not in found or found.get("objections"):
+        return verdict
+    if found["difference"] > normal_quantile(AGAIN) * found["standard_error"]:
         return verdict
     reason = f"no worse, and it has learned from more: {verdict.reason.removeprefix('undecided: ')}"
     return Verdict("promote", reason, found)
