@@ -43,6 +43,7 @@ class Logged:
         id: of the scores in the ledger, shape (n,).
         lead: a number per lead.
         as_of, scored_at: instants.
+        known_since: the instant after which the lead was known: no row of it is older.
         raw, probability: as they were shown.
         bundle, route: positions in `bundles` and `routes`.
         y: 1 won, 0 not won, −1 not known yet.
@@ -54,6 +55,7 @@ class Logged:
     lead: Ints
     as_of: Ints
     scored_at: Ints
+    known_since: Ints
     raw: Floats
     probability: Floats
     bundle: Ints
@@ -158,6 +160,7 @@ def _logged(
         lead=shown.lead[kept] + leads,
         as_of=shown.as_of[kept],
         scored_at=shown.scored_at[kept],
+        known_since=shown.known_since[shown.lead[kept]],
         raw=shown.raw[kept],
         probability=shown.probability[kept],
         bundle=place[shown.bundle[kept]],

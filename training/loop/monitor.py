@@ -33,7 +33,7 @@ from training.loop.judgement import (
 )
 from training.loop.line import Line, line_of_champion
 from training.loop.logged import WEEK, Logged, one_at_a_time, read_logged, whole_weeks
-from training.unseen import as_trained, calibrated_through, wait_of
+from training.unseen import as_trained, calibrated_at, calibrated_through, wait_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -152,8 +152,15 @@ class Ground:
 
     @cached_property
     def own(self) -> Mask:
-        """Which rows the champion's calibration has not learned from, shape (n,)."""
-        return np.asarray(self.rows.as_of > calibrated_through(self.model))
+        """Which rows have an outcome that the champion's calibration cannot know, shape (n,).
+
+        Rows after the newest it has learned from, of leads that had no row until then, or from the
+        instant on at which it was made: else the deal may be that of an earlier row.
+        """
+        rows, through = self.rows, calibrated_through(self.model)
+        strangers = rows.known_since >= through
+        later = rows.as_of >= calibrated_at(self.model)
+        return np.asarray((rows.as_of > through) & (strangers | later))
 
     @cached_property
     def watched(self) -> Ints:

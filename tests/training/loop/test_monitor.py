@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from agreed import agreed
 from watched_company import FIRST, WAIT, Watched, show, watched
 
-from features.clock import DAY, HOUR
+from features.clock import DAY, HOUR, iso
 from features.store.outcomes import Deal
 from features.store.promotions import champion
 from models.log_odds import logit, sigmoid
@@ -173,6 +174,30 @@ def test_a_score_shows_as_it_was_said(calm: Watched) -> None:
     )
     assert logit(rows.probability) == pytest.approx(rows.raw)
     assert np.all(np.diff(rows.scored_at) >= 0)
+
+
+def test_a_fresh_calibration_is_watched_by_outcomes_that_it_cannot_have_learned_from(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    """A lead known to it from an earlier row shares its deal with that row, until the calibration."""
+    company = watched(tmp_path, migrated_sqlite, weeks=1, per_week=5)
+    through = (FIRST + 1) * WEEK
+    made = through + WAIT
+    instants = [through - DAY, through + DAY, made - 1, made + WEEK]
+    show(company.workspace, ["Old"] * 4, np.array(instants), np.zeros(4), company.digest)
+    later = np.array([through + 2 * DAY, made - HOUR])
+    show(company.workspace, ["New", "Newer"], later, np.zeros(2), company.digest)
+    ground = ground_of(company.workspace, company.after(60))
+    assert isinstance(ground, Ground)
+    assert ground.own.all(), "without a recalibration all of the line's scores count"
+    calibration = {
+        **ground.model.about["calibration"],
+        "through_instant": through,
+        "calibrated_at": iso(made),
+    }
+    about = {**ground.model.about, "calibration": calibration}
+    fresh = replace(ground, model=replace(ground.model, about=about))
+    assert fresh.rows.as_of[fresh.own].tolist() == [*later.tolist(), made + WEEK]
 
 
 def test_without_a_model_or_a_deal_it_says_what_is_missing(
