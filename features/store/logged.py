@@ -38,8 +38,8 @@ NOT_SHOWN = ("payload", "shadow")
 class Shown:
     """Scores of some leads, n of them, in the order lead, `scored_at`, id.
 
-    `lead` and `bundle`, `route` are positions in `lead_ids`, `bundles` and `routes`. `known_since` is the
-    instant after which each lead was known, in the order of `lead_ids`: no row of it is older.
+    `lead` and `bundle`, `route` are positions in `lead_ids`, `bundles` and `routes`. `known_since` is
+    the instant after which each of `lead_ids` was known: no row of it is older.
     """
 
     lead_ids: tuple[str, ...]
@@ -133,7 +133,7 @@ def _portion(
     between: tuple[int, int],
     known: Mapping[int, str],
 ) -> Shown | None:
-    """The scores of the leads that are known, whose keys lie between these; None where they have none."""
+    """The scores of the leads that are known, with keys between these; None where they have none."""
     columns = ("id", "lead", "as_of", "scored_at", "bundle", "route", "raw", "probability")
     query = select(*(scores.c[name] for name in columns)).where(*wanted)
     query = query.where(scores.c.lead.between(*between))
@@ -163,7 +163,7 @@ def _portion(
 
 
 def _known_since(connection: Connection, between: tuple[int, int]) -> dict[int, int]:
-    """The instant after which each of these leads was known, by our keys (`features.clock.known_since`)."""
+    """The instant after which each of these leads was known, by our keys; as in `features.clock`."""
     occurred, recorded = lead_versions.c.occurred_at, lead_versions.c.recorded_at
     first = func.min(case((occurred > recorded, occurred), else_=recorded))
     query = select(lead_versions.c.lead, first.label("since"))

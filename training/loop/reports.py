@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import column_kinds
 from features.clock import iso
-from features.frames import Category, FeatureFrame
+from features.frames import Category
 from features.store.engine import Connection
 from features.store.history import newest_facts
-from features.store.logged import inputs_of, scored_by_week
+from features.store.logged import scored_by_week
 from features.store.promotions import BundleRecord, list_bundles, list_decisions
 from features.store.reports import MONITOR, Report, record_report
 from models.propensity import PropensityModel
@@ -34,7 +33,7 @@ from training.loop.monitor import LONGEST, RECENT, Ground, Groundless, Monitorin
 from training.loop.periods import Outcomes, by_part, by_period
 from training.loop.sections import sections
 from training.metrics import cumulative_gain, reliability_bins
-from training.segments import dimensions_of
+from training.segments import dimensions_of, scored_frame
 from training.unseen import as_trained, calibrated_through
 from training.wrong_where import where_wrong
 
@@ -254,18 +253,11 @@ def _sampled(rows: Logged, seed: int) -> Logged:
     return rows.take(np.isin(rows.lead, kept))
 
 
-def frame_of(connection: Connection, model: PropensityModel, rows: Logged) -> FeatureFrame:
-    """The categories among the inputs of scores, as they were when they were given."""
-    inputs = inputs_of(connection, rows.id.tolist())
-    kinds = {name: kind for name, kind in column_kinds(model.catalog).items() if kind == "category"}
-    return FeatureFrame.of_rows(inputs, kinds, as_of=rows.as_of)
-
-
 def _parts(connection: Connection, model: PropensityModel, rows: Logged) -> dict[str, Category]:
     """By what scores are taken apart: month, route, the segments agreed on, and the sources."""
     if not len(rows):
         return {}
-    frame = frame_of(connection, model, rows)
+    frame = scored_frame(connection, model, rows.id, rows.as_of)
     found = dimensions_of(frame, rows.probability, model)
     labels = {spec.name: spec.label for spec in model.catalog}
     for attribute in model.definition.attributes:
