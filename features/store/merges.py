@@ -10,13 +10,15 @@ a ring is nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 from sqlalchemy import Column, Connection, ForeignKey, String, Table, UniqueConstraint, or_, select
 
 from features.clock import before
 from features.errors import Problem, shown
+from features.facts import Ints
 from features.quality import LONGEST_SOURCE, instant_problem, text_problem
 from features.store.consent import in_step
 from features.store.ingest import NO_SUCH_LEAD, IngestReport, insert_ignoring, lead_keys
@@ -96,7 +98,53 @@ class Merged:
         return {lead for lead in {*of, *self.all} if not ends.isdisjoint(self.survivors(lead))}
 
 
+@dataclass(frozen=True)
+class Families:
+    """Leads that are one person's, by external id: rows of them are one piece of evidence.
+
+    Attributes:
+        told: recorded at, lead and survivor of each merge, by our keys.
+        names: external ids of all leads among them.
+    """
+
+    told: Sequence[tuple[int, int, int]] = ()
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.told)
+
+    def last_survivors(self, known: int | None = None) -> dict[str, str]:
+        """Each lead that has become part of another -> the last of those; as known before an instant."""
+        rows = [row for row in self.told if known is None or row[0] < known]
+        merged = _without_rings(rows)
+        return {
+            self.names[lead]: self.names[list(merged.survivors(lead))[-1]] for lead in merged.into
+        }
+
+
+class Numbering:
+    """Numbers of leads that come in portions: those of one family share one."""
+
+    def __init__(self, families: Families) -> None:
+        self._end = families.last_survivors()
+        self._ends = set(self._end.values())
+        self._number: dict[str, int] = {}
+        self._given = 0
+
+    def of(self, lead_ids: Sequence[str]) -> Ints:
+        """A number for each of these leads, none of which was in an earlier portion."""
+        found = np.arange(self._given, self._given + len(lead_ids), dtype=np.int64)
+        self._given += len(lead_ids)
+        if self._end:
+            for i, lead in enumerate(lead_ids):
+                if lead in self._end or lead in self._ends:
+                    end = self._end.get(lead, lead)
+                    found[i] = self._number.setdefault(end, int(found[i]))
+        return found
+
+
 _EVER = -(2**63)
+NO_FAMILIES = Families()
 NOTHING_MERGED = Merged({})
 
 
@@ -125,11 +173,22 @@ def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> I
 
 def known_merges(connection: Connection, until: int | None) -> Merged:
     """The merges recorded before an instant; all of them without one."""
-    query = select(merges.c.lead, merges.c.survivor, merges.c.recorded_at)
+    rows = _told(connection, until)
+    return _without_rings(rows) if rows else NOTHING_MERGED
+
+
+def known_families(connection: Connection, until: int | None) -> Families:
+    """The same by external ids, and as it was known at any instant before."""
+    rows = _told(connection, until)
+    named = {key for _, lead, survivor in rows for key in (lead, survivor)}
+    return Families(tuple(rows), names_of(connection, named)) if rows else NO_FAMILIES
+
+
+def _told(connection: Connection, until: int | None) -> list[tuple[int, int, int]]:
+    query = select(merges.c.recorded_at, merges.c.lead, merges.c.survivor)
     if until is not None:
         query = query.where(merges.c.recorded_at < until)
-    rows = [(row.recorded_at, row.lead, row.survivor) for row in connection.execute(query)]
-    return _without_rings(rows) if rows else NOTHING_MERGED
+    return [(row.recorded_at, row.lead, row.survivor) for row in connection.execute(query)]
 
 
 def _without_rings(rows: Iterable[tuple[int, int, int]]) -> Merged:

@@ -16,6 +16,7 @@ from features.definition import Definition
 from features.facts import Ints, Queries
 from features.frames import Category
 from features.store.engine import Store
+from features.store.merges import Numbering, known_families
 from features.store.outcomes import load_outcomes
 from features.store.shadows import Pairs, pairs
 from models.propensity import PropensityModel
@@ -99,12 +100,16 @@ def _segments(
 
 
 def _outcomes(store: Store, definition: Definition, found: Pairs) -> tuple[Ints, Ints]:
-    """What came of each pair (−1: not known yet), and a number per lead; both of shape (n,)."""
+    """What came of each pair (−1: not known yet), and a number per lead; both of shape (n,).
+
+    Leads that have become one share a number.
+    """
     names = list(dict.fromkeys(found.leads))
     position = {name: i for i, name in enumerate(names)}
     lead = np.array([position[name] for name in found.leads], dtype=np.int64)
     cutoff = newest_cutoff(store)
     with store.read() as connection:
         deals = load_outcomes(connection, names, cutoff)
+        number = Numbering(known_families(connection, cutoff)).of(names)
     queries = Queries(lead, np.array(found.as_of, dtype=np.int64))
-    return label(queries, deals, definition, cutoff).y, lead
+    return label(queries, deals, definition, cutoff).y, number[lead]

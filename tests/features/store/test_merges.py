@@ -22,7 +22,14 @@ from features.store.engine import Store
 from features.store.erasure import erase
 from features.store.history import load_facts
 from features.store.ingest import ingest
-from features.store.merges import Merge, Merged, known_merges, record_merges
+from features.store.merges import (
+    Merge,
+    Merged,
+    Numbering,
+    known_families,
+    known_merges,
+    record_merges,
+)
 from features.store.outcomes import Deal, load_outcomes, record_deals, record_merged
 
 AGREED = agreed()
@@ -185,6 +192,20 @@ def test_a_chain_is_one_since_its_last_link() -> None:
     assert merged.one_since(1, 4) is None
     assert merged.family([2]) == {1, 2, 3}
     assert [merged.holder(1, at) for at in (49, 50)] == [1, 3]
+
+
+def test_leads_that_became_one_share_a_number_and_were_two_until_that_was_known(
+    store: Store,
+) -> None:
+    with undone(store) as connection:
+        told(connection, [merge("ada", "bo", 10), merge("bo", "cy", 5)])
+        families = known_families(connection, NOW)
+        assert known_families(connection, NOW - 10 * DAY).last_survivors() == {}
+    assert families.last_survivors() == {"ada": "cy", "bo": "cy"}
+    assert families.last_survivors(NOW - 5 * DAY) == {"ada": "bo"}
+    portions = [["x", "bo"], ["ada", "y"], ["z", "cy"]]
+    numbering = Numbering(families)
+    assert [numbering.of(portion).tolist() for portion in portions] == [[0, 1], [1, 3], [4, 1]]
 
 
 def test_a_merge_is_told_twice_and_written_once_and_a_stranger_is_named(store: Store) -> None:

@@ -12,10 +12,11 @@ from agreed import agreed
 from watched_company import FIRST, WAIT, Watched, show, watched
 
 from features.clock import DAY, HOUR, iso
-from features.store.outcomes import Deal
+from features.store.merges import Merge
+from features.store.outcomes import Deal, record_merged
 from features.store.promotions import champion
 from models.log_odds import logit, sigmoid
-from training.loop.logged import WEEK, one_at_a_time, read_logged
+from training.loop.logged import WEEK, Logged, one_at_a_time, read_logged
 from training.loop.monitor import Ground, ground_of, monitor
 
 
@@ -153,6 +154,30 @@ def test_a_lead_scored_every_other_day_is_one_a_week_and_one_at_a_time_for_the_a
     assert [int(one - at[0]) // DAY for one in counted.scored_at] == [0, 98]
     assert counted.y.tolist() == [1, 0]
     assert set(rows.y[rows.as_of <= begin + 30 * DAY].tolist()) == {1}
+
+
+def test_leads_that_became_one_are_one_piece_of_evidence(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    company = watched(tmp_path, migrated_sqlite, weeks=2, per_week=5)
+    twins = ("W000-001", "W000-003", "W001-002")
+    cutoff = company.after(20)
+
+    def read() -> Logged:
+        store = company.workspace.store
+        return read_logged(store, agreed(), [company.digest], since=0, cutoff=cutoff)
+
+    before = read()
+    with company.workspace.store.write() as connection:
+        given = [Merge(lead=one, survivor=twins[2], recorded_at=cutoff - DAY) for one in twins[:2]]
+        assert record_merged(connection, given, agreed(), cutoff).added == 2
+    rows = read()
+    assert (len(np.unique(before.lead)), len(np.unique(rows.lead))) == (10, 8)
+    # In the first week two of the three were shown: the one shown first counts.
+    assert (len(before), len(rows)) == (10, 9)
+    shared = rows.take(rows.lead == np.argmax(np.bincount(rows.lead)))
+    assert np.diff(shared.week).tolist() == [1]
+    assert len(set(shared.known_since.tolist())) == 1
 
 
 @pytest.mark.parametrize("channel", ["payload", "shadow"])
