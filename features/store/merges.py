@@ -21,7 +21,13 @@ from features.errors import Problem, shown
 from features.facts import Ints
 from features.quality import LONGEST_SOURCE, instant_problem, text_problem
 from features.store.consent import in_step
-from features.store.ingest import NO_SUCH_LEAD, IngestReport, insert_ignoring, lead_keys
+from features.store.ingest import (
+    NO_SUCH_LEAD,
+    IngestReport,
+    chunks,
+    insert_ignoring,
+    lead_keys,
+)
 from features.store.tables import BigId, Instant, leads, metadata
 
 merges = Table(
@@ -184,6 +190,23 @@ def known_families(connection: Connection, until: int | None) -> Families:
     return Families(tuple(rows), names_of(connection, named)) if rows else NO_FAMILIES
 
 
+def merges_told(connection: Connection, until: int) -> list[Merge]:
+    """What was recorded before an instant, oldest first, of leads that may be scored."""
+    rows = _told(connection, until)
+    named = names_of(connection, {key for _, *pair in rows for key in pair}, scored=True)
+    query = select(merges).where(merges.c.recorded_at < until)
+    return [
+        Merge(
+            lead=named[row.lead],
+            survivor=named[row.survivor],
+            recorded_at=row.recorded_at,
+            source=row.source,
+        )
+        for row in connection.execute(query.order_by(merges.c.recorded_at, merges.c.id))
+        if row.lead in named and row.survivor in named
+    ]
+
+
 def _told(connection: Connection, until: int | None) -> list[tuple[int, int, int]]:
     query = select(merges.c.recorded_at, merges.c.lead, merges.c.survivor)
     if until is not None:
@@ -225,10 +248,18 @@ def _problems(one: Merge, i: int, keys: Mapping[str, int], now: int) -> list[Pro
     ]
 
 
-def names_of(connection: Connection, keys: Collection[int]) -> dict[int, str]:
-    """External ids of leads, by our keys."""
-    query = select(leads.c.id, leads.c.external_id).where(leads.c.id.in_(sorted(keys)))
-    return {row.id: row.external_id for row in connection.execute(query)}
+def names_of(
+    connection: Connection, keys: Collection[int], *, scored: bool = False
+) -> dict[int, str]:
+    """External ids of leads, by our keys; of those alone that may be scored, if that is asked for."""
+    query = select(leads.c.id, leads.c.external_id)
+    if scored:
+        query = query.where(~leads.c.do_not_score)
+    return {
+        row.id: row.external_id
+        for chunk in chunks(sorted(keys))
+        for row in connection.execute(query.where(leads.c.id.in_(chunk)))
+    }
 
 
 def parts_of(connection: Connection, lead: int | None) -> list[str]:
