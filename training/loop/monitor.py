@@ -226,11 +226,16 @@ def ground_of(workspace: Workspace, now: int) -> Ground | Groundless:
         workspace.store,
         model.definition,
         line.bundles,
-        since=max(line.since, cutoff - wait - LONGEST),
+        since=max(line.since, read_since(cutoff, wait)),
         cutoff=cutoff,
         before=now,
     )
     return Ground(model, line, rows, now, cutoff, wait)
+
+
+def read_since(cutoff: int, wait: int) -> int:
+    """From when on scores are read: always a whole week, whatever the hour of the look."""
+    return (cutoff - wait - LONGEST) // WEEK * WEEK
 
 
 def judged(ground: Ground | Groundless, now: int) -> Monitoring:

@@ -29,7 +29,15 @@ from training.loop.bands import bands_of, gains_of
 from training.loop.drifting import drift_of
 from training.loop.estimated import estimated, prior_shift
 from training.loop.logged import WEEK, Logged, read_logged
-from training.loop.monitor import LONGEST, RECENT, Ground, Groundless, Monitoring, ground_of, judged
+from training.loop.monitor import (
+    RECENT,
+    Ground,
+    Groundless,
+    Monitoring,
+    ground_of,
+    judged,
+    read_since,
+)
 from training.loop.periods import Outcomes, by_part, by_period
 from training.loop.sections import sections
 from training.metrics import cumulative_gain, reliability_bins
@@ -107,7 +115,7 @@ def _shown(workspace: Workspace, ground: Ground, bundles: Sequence[BundleRecord]
         workspace.store,
         ground.model.definition,
         [bundle.digest for bundle in bundles if bundle.definition == agreed],
-        since=ground.cutoff - ground.wait - LONGEST,
+        since=read_since(ground.cutoff, ground.wait),
         cutoff=ground.cutoff,
         before=ground.now,
     )
@@ -116,7 +124,7 @@ def _shown(workspace: Workspace, ground: Ground, bundles: Sequence[BundleRecord]
 def _records(connection: Connection, ground: Ground, bundles: Sequence[BundleRecord]) -> JSON:
     """The model, which bundle scored when, what was decided, and what the calibration says."""
     model, about = ground.model, ground.model.about
-    since = ground.cutoff - ground.wait - LONGEST
+    since = read_since(ground.cutoff, ground.wait)
     made = {bundle.digest: bundle for bundle in bundles}
     decisions = list_decisions(connection)[-MOST_DECISIONS:]
     return {
@@ -298,9 +306,9 @@ def _segment_alarms(connection: Connection, ground: Ground) -> list[JSON]:
     """The alarms of the parts with the most scores; together as rarely false as promised."""
     watched = ground.watched
     rows = ground.rows.take(watched)
-    if len(rows) > MOST_ROWS or not len(rows):
-        newest = watched[-MOST_ROWS:]
-        watched, rows = newest, ground.rows.take(newest)
+    if len(rows) > MOST_ROWS:
+        watched = watched[newest_whole_weeks(rows.week, MOST_ROWS)]
+        rows = ground.rows.take(watched)
     parts = _lasting(_parts(connection, ground.model, rows))
     threshold, found = segment_threshold(MOST_SEGMENTS), []
     for dimension, name, here in _largest(parts):
@@ -321,6 +329,19 @@ def _segment_alarms(connection: Connection, ground: Ground) -> list[JSON]:
             }
         )
     return found
+
+
+def newest_whole_weeks(week: Ints, most: int) -> Ints:
+    """The rows of the newest weeks that hold at most so many together; at least of the newest week.
+
+    Args:
+        week: number of the week of each row, growing, shape (n,).
+        most: rows.
+    """
+    first = np.searchsorted(week, week[-most:], side="left")
+    whole = first[first >= len(week) - most]
+    begin = whole[0] if len(whole) else np.searchsorted(week, week[-1], side="left")
+    return np.arange(begin, len(week))
 
 
 def _largest(parts: Mapping[str, Category]) -> list[tuple[str, str, Ints]]:
