@@ -189,18 +189,12 @@ class Groundless:
     champion: str = ""
 
 
-def monitor(
-    workspace: Workspace,
-    *,
-    now: int,
-    seed: int = 0,  # noqa: ARG001 - the verdict draws nothing; whoever asks need not know
-) -> Monitoring:
+def monitor(workspace: Workspace, *, now: int) -> Monitoring:
     """Compare the scores that were shown with what came of them, and say what to do.
 
     Args:
         workspace: the installation; it is only read.
         now: the present instant; deals recorded later are not known, scores given later not shown.
-        seed: of what is drawn.
 
     Raises:
         BundleError: the champion's bundle is missing or altered.
