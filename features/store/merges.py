@@ -5,6 +5,10 @@ merges there are and not on the order in which they came. A fact of a merged lea
 survivor from the later of its own `recorded_at` and the merge's: no feature of an earlier instant
 changes. Of a lead that is said to be merged twice, the merge recorded first counts; one that would close
 a ring is nothing.
+
+A merge that was a mistake is taken back by a later fact: the lead stands by itself, as a row that names
+it as its own survivor. From then on it is as if the two had never been one, also for instants between:
+what was another person's is no history of a lead (docs/decisions/0032). It may be merged again later.
 """
 
 from __future__ import annotations
@@ -44,19 +48,23 @@ merges = Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merge:
-    """`lead` has become part of `survivor`, as was recorded at `recorded_at`."""
+    """`lead` has become part of `survivor`, as was recorded then; None: it stands by itself."""
 
     lead: str
-    survivor: str
+    survivor: str | None
     recorded_at: int
     source: str = "api"
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The merges known at some instant, by our keys of leads: lead -> (survivor, recorded at)."""
+    """The merges known at some instant, by our keys of leads: lead -> (survivor, recorded at).
+
+    `apart` are the leads of which the last that was said is that they stand by themselves.
+    """
 
     into: Mapping[int, tuple[int, int]]
+    apart: frozenset[int] = frozenset()
 
     @cached_property
     def all(self) -> set[int]:
@@ -155,18 +163,18 @@ NOTHING_MERGED = Merged({})
 
 
 def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> IngestReport:
-    """Write merges of leads that are there; doing it again changes nothing.
+    """Write merges of leads that are there, and what takes them back; again, it changes nothing.
 
     How deals close the leads follows with `features.store.outcomes.follow_merges`.
     """
     in_step(connection)
-    keys = lead_keys(connection, {name for one in given for name in (one.lead, one.survivor)})
+    keys = lead_keys(connection, {name for one in given for name in named_in(one)})
     problems = {i: found for i, one in enumerate(given) if (found := _problems(one, i, keys, now))}
     known = known_merges(connection, None)
     rows = [
         {
             "lead": keys[one.lead],
-            "survivor": keys[one.survivor],
+            "survivor": keys[one.survivor or one.lead],
             "recorded_at": one.recorded_at,
             "source": one.source,
         }
@@ -175,6 +183,11 @@ def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> I
     ]
     added = insert_ignoring(connection, merges, rows)
     return IngestReport(added, len(given) - len(problems) - added, problems)
+
+
+def named_in(one: Merge) -> tuple[str, ...]:
+    """The leads that a merge is about."""
+    return (one.lead,) if one.survivor is None else (one.lead, one.survivor)
 
 
 def known_merges(connection: Connection, until: int | None) -> Merged:
@@ -198,7 +211,7 @@ def merges_told(connection: Connection, until: int) -> list[Merge]:
     return [
         Merge(
             lead=named[row.lead],
-            survivor=named[row.survivor],
+            survivor=None if row.survivor == row.lead else named[row.survivor],
             recorded_at=row.recorded_at,
             source=row.source,
         )
@@ -215,32 +228,42 @@ def _told(connection: Connection, until: int | None) -> list[tuple[int, int, int
 
 
 def _without_rings(rows: Iterable[tuple[int, int, int]]) -> Merged:
-    """What merges mean together, first recorded first."""
+    """What merges mean together, first recorded first; of one instant, what takes them back last."""
     into: dict[int, tuple[int, int]] = {}
-    for recorded_at, lead, survivor in sorted(rows):
+    apart: set[int] = set()
+    for recorded_at, lead, survivor in sorted(
+        rows, key=lambda row: (row[0], row[1] == row[2], row)
+    ):
+        if lead == survivor:
+            into.pop(lead, None)
+            apart.add(lead)
+            continue
         end = survivor
         while end in into:
             end = into[end][0]
         if lead not in into and end != lead:
             into[lead] = survivor, recorded_at
-    return Merged(into)
+            apart.discard(lead)
+    return Merged(into, frozenset(apart))
 
 
 def _is_said(known: Merged, keys: Mapping[str, int], one: Merge, now: int) -> bool:
     """Whether a merge recorded now says only what is known already."""
     step = known.into.get(keys[one.lead])
+    if one.survivor is None:
+        return one.recorded_at == now and step is None and keys[one.lead] in known.apart
     return one.recorded_at == now and step is not None and step[0] == keys[one.survivor]
 
 
 def _problems(one: Merge, i: int, keys: Mapping[str, int], now: int) -> list[Problem]:
     wrong = {
         "lead": None if one.lead in keys else NO_SUCH_LEAD,
-        "survivor": None if one.survivor in keys else NO_SUCH_LEAD,
+        "survivor": None if (one.survivor or one.lead) in keys else NO_SUCH_LEAD,
         "recorded_at": instant_problem(one.recorded_at, now),
         "source": text_problem(one.source, LONGEST_SOURCE),
     }
     if one.lead == one.survivor:
-        wrong["survivor"] = "a lead cannot become part of itself"
+        wrong["survivor"] = "a lead cannot become part of itself; null takes a merge back"
     return [
         Problem(f"merge {i + 1}", field, shown(getattr(one, field)), message)
         for field, message in wrong.items()

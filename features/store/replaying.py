@@ -17,7 +17,7 @@ from features.definition import Definition
 from features.facts import Answer, Event, LeadVersion, Record, StageChange
 from features.store.engine import Store
 from features.store.ingest import lead_keys
-from features.store.merges import merges_told
+from features.store.merges import merges_told, named_in
 from features.store.outcomes import Deal, deals, record_deals, record_facts, record_merged
 from features.store.placing import follow_versions
 from features.store.tables import answers, events, lead_versions, leads, stages
@@ -54,9 +54,9 @@ def copy_recorded(
             copied += len(closed)
         told = merges_told(reader, until)
     with target.write() as writer:
-        there = lead_keys(writer, {name for one in told for name in (one.lead, one.survivor)})
+        there = lead_keys(writer, {name for one in told for name in named_in(one)})
         # Also one recorded earlier: of a lead that has only now come.
-        known = [one for one in told if one.lead in there and one.survivor in there]
+        known = [one for one in told if all(name in there for name in named_in(one))]
         if known:
             copied += record_merged(writer, known, definition, until).added
     return copied

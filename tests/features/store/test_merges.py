@@ -78,6 +78,10 @@ def merge(lead: str, survivor: str, days_ago: int) -> Merge:
     return Merge(lead=lead, survivor=survivor, recorded_at=NOW - days_ago * DAY)
 
 
+def split(lead: str, days_ago: int) -> Merge:
+    return Merge(lead=lead, survivor=None, recorded_at=NOW - days_ago * DAY)
+
+
 def features(connection: Connection, as_of: int) -> list[dict[str, object]]:
     facts = load_facts(connection, AGREED, LEADS, as_of)
     return list(compute_features(facts, Queries.at(np.arange(3), as_of), AGREED).rows())
@@ -151,6 +155,7 @@ def test_a_merge_that_is_told_after_the_deal_closes_the_survivor_as_if_told_befo
                 st.sampled_from(LEADS),
                 st.integers(1, 6),
             ).filter(lambda one: one.lead != one.survivor),
+            st.builds(split, st.sampled_from(LEADS), st.integers(1, 6)),
             st.builds(won, st.sampled_from(LEADS), st.integers(1, 6)),
             st.builds(visit, st.sampled_from(LEADS), st.integers(1, 6)),
         ),
@@ -174,6 +179,42 @@ def test_facts_deals_and_merges_in_any_order_leave_the_same_state(
             )
 
     assert repr(left(data.draw(st.permutations(things)))) == repr(left(things))
+
+
+def test_a_merge_that_is_taken_back_leaves_what_there_would_be_without_it(store: Store) -> None:
+    """In whatever order it is told: features, who is open, whose deals are whose."""
+    things = [visit("ada", 20), visit("ada", 3), won("ada", 5)]
+    with undone(store) as connection:
+        told(connection, things)
+        without = (features(connection, NOW), open_at(connection, NOW))
+        deals = load_outcomes(connection, LEADS, NOW).lead.tolist()
+    mistake = [merge("ada", "bo", 10), split("ada", 2)]
+    for order in ([*things, *mistake], [*mistake, *things], [*reversed(mistake), *things]):
+        with undone(store) as connection:
+            told(connection, order)
+            assert (features(connection, NOW), open_at(connection, NOW)) == without
+            assert load_outcomes(connection, LEADS, NOW).lead.tolist() == deals
+            # Before it was taken back they were one.
+            assert load_outcomes(connection, LEADS, NOW - 3 * DAY).lead.tolist() == [0, 1]
+            assert known_families(connection, NOW).last_survivors() == {}
+            assert known_families(connection, NOW).last_survivors(NOW - 3 * DAY) == {"ada": "bo"}
+
+
+def test_a_lead_that_was_taken_apart_may_be_merged_again(store: Store) -> None:
+    things = [merge("ada", "bo", 10), split("ada", 6), merge("ada", "cy", 4), split("bo", 1)]
+    for order in (things, things[::-1]):
+        with undone(store) as connection:
+            told(connection, order)
+            assert known_families(connection, None).last_survivors() == {"ada": "cy"}
+
+
+def test_a_split_is_told_twice_and_written_once(store: Store) -> None:
+    with undone(store) as connection:
+        told(connection, [merge("ada", "bo", 1)])
+        again = [Merge(lead="ada", survivor=None, recorded_at=NOW)]
+        assert record_merges(connection, again, NOW).added == 1
+        assert record_merges(connection, again, NOW + 0).unchanged == 1
+        assert known_merges(connection, None).into == {}
 
 
 def test_a_ring_is_broken_where_it_closes_and_a_second_merge_of_a_lead_is_nothing(
