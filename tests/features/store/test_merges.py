@@ -20,7 +20,7 @@ from features.lifecycle import is_open
 from features.pipeline import compute_features
 from features.store.engine import Store
 from features.store.erasure import erase
-from features.store.history import load_facts
+from features.store.history import load_facts, timeline
 from features.store.ingest import ingest
 from features.store.merges import (
     Merge,
@@ -31,8 +31,10 @@ from features.store.merges import (
     record_merges,
 )
 from features.store.outcomes import Deal, load_outcomes, record_deals, record_merged
+from serving.timeline_view import happenings
 
 AGREED = agreed()
+TIMES = ("occurred_at", "recorded_at")
 LEADS = ("ada", "bo", "cy")
 OPENED = NOW - 90 * DAY
 
@@ -198,6 +200,25 @@ def test_a_merge_that_is_taken_back_leaves_what_there_would_be_without_it(store:
             assert load_outcomes(connection, LEADS, NOW - 3 * DAY).lead.tolist() == [0, 1]
             assert known_families(connection, NOW).last_survivors() == {}
             assert known_families(connection, NOW).last_survivors(NOW - 3 * DAY) == {"ada": "bo"}
+
+
+def test_the_timeline_marks_what_was_told_of_a_lead_that_became_part_of_it(store: Store) -> None:
+    with undone(store) as connection:
+        told(
+            connection, [visit("ada", 20), visit("bo", 15), visit("ada", 3), merge("ada", "bo", 10)]
+        )
+
+        def visits(before: int) -> list[tuple[int, int, str | None]]:
+            facts = [f for f in timeline(connection, "bo", before) if f["sort"] == "event"]
+            days = [[(NOW - f[name]) // DAY for name in TIMES] for f in facts]
+            return [(*pair, f["of"]) for pair, f in zip(days, facts, strict=True)]
+
+        assert visits(NOW - 10 * DAY) == [(15, 15, None)]
+        assert visits(NOW) == [(3, 3, "ada"), (15, 15, None), (20, 10, "ada")]
+        sorts = [fact["sort"] for fact in timeline(connection, "bo", NOW)]
+        assert sorts.count("version") == 1, "how it stands is said of the survivor alone"
+        marked = happenings(AGREED, timeline(connection, "bo", NOW), 1, NOW)
+    assert [one.detail for one in marked][:2] == ["told of ada, which is one with this lead", ""]
 
 
 def test_a_lead_that_was_taken_apart_may_be_merged_again(store: Store) -> None:
