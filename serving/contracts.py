@@ -326,14 +326,16 @@ class DealRow(_Row):
 
 
 class MergeRow(_Part):
-    """Two leads that are one."""
+    """Two leads that are one; or one that was taken for part of another and is not."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"lead": "L-0008", "survivor": EXAMPLE_LEAD}]}
     )
 
     lead: Text = Field(description="The stored lead that has become part of the other.")
-    survivor: Text = Field(description="The stored lead that remains.")
+    survivor: Text | None = Field(
+        description="The stored lead that remains; null takes a merge back that was a mistake."
+    )
     recorded_at: Moment | None = Field(None, description="When it became known; by default now.")
     source: Source = Field("api", description="Which system says so.")
 

@@ -20,7 +20,7 @@ from features.facts import LeadVersion, said
 from features.store.engine import Connection
 from features.store.history import latest_version
 from features.store.ingest import IngestReport, ingest
-from features.store.merges import Merge
+from features.store.merges import Merge, named_in
 from features.store.outcomes import Deal, record_deals, record_facts, record_merged
 from features.store.placing import follow_versions
 from serving.contracts import (
@@ -177,7 +177,7 @@ def _written(
 
 def _touched(record: Any) -> Sequence[str]:
     """Whose scores a record changes."""
-    return (record.lead, record.survivor) if isinstance(record, Merge) else (record.lead,)
+    return named_in(record) if isinstance(record, Merge) else (record.lead,)
 
 
 def put(parts: Service, lead: str, given: LeadRequest, now: int, once: Once) -> IngestReport:

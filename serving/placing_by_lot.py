@@ -5,7 +5,9 @@ low bands go on being observed. *Holdout*: a share of the leads keeps a place by
 never changes, whatever its score, so that what the order by score brings can be measured.
 
 The lots of a day and a list stay as they are, so that its pages fit together; how probable it was that
-a lead would be among the first is worked out exactly, and not from the lots that fell. Whoever may not
+a lead would be among the first is worked out exactly, and not from the lots that fell: only how many
+places are filled by lot that day is given. So all leads beyond the certain ones have one chance, and a
+log of one page tells it of every lead of the list. Whoever may not
 be scored is in no list, and so in no lot. Nothing here reads or writes.
 """
 
@@ -97,8 +99,8 @@ def _explored(
     (lot,) = lots([f"explore:{turns}"])
     share = wanted - math.floor(wanted)
     most = math.floor(wanted) + (lot < share)
-    chances = _chances(len(scored), top, math.floor(wanted), share)
     sure = top - most
+    by_lot = most / (len(scored) - sure) if most else 0.0
     drawn = lots([f"explore:{turns}:{lead}" for _, lead in scored[sure:]]) if most else []
     lucky = {sure + i for i in sorted(range(len(drawn)), key=drawn.__getitem__)[:most]}
     seats = lots([f"seat:{turns}:{i}" for i in range(top)]) if most else []
@@ -106,16 +108,7 @@ def _explored(
     explored = iter(sorted(lucky, key=lambda i: drawn[i - sure]))
     usual = (i for i in range(len(scored)) if i not in lucky)
     order = [next(explored) if i in theirs else next(usual) for i in range(len(scored))]
-    return [Placed(scored[i][0], "explored" if i in lucky else "score", chances[i]) for i in order]
-
-
-def _chances(n: int, top: int, least: int, share: float) -> list[float]:
-    """How probable each lead, by its rank, is among the first: `least` lots, or one more by chance."""
-
-    def of(i: int, lots_drawn: int) -> float:
-        sure = top - lots_drawn
-        return 1.0 if i < sure else lots_drawn / (n - sure)
-
-    if not share:
-        return [of(i, least) for i in range(n)]
-    return [(1 - share) * of(i, least) + share * of(i, least + 1) for i in range(n)]
+    return [
+        Placed(scored[i][0], "explored" if i in lucky else "score", 1.0 if i < sure else by_lot)
+        for i in order
+    ]

@@ -12,7 +12,7 @@ from typing import Any
 
 from features.clock import DAY
 from features.store.engine import Store
-from features.store.exposure import Channel, Shown, record_shown
+from features.store.exposure import Channel, Shown, record_shown, whole_list_name
 
 _TOGETHER = 2_000
 """Showings of one transaction."""
@@ -98,6 +98,5 @@ def list_name(owner: str | None, *narrowed_by: tuple[str, str | None]) -> str:
     >>> list_name("anna", ("route", "nurture"), ("q", "miller"), ("kind", None))
     'owner=anna route=nurture q'
     """
-    whose = "everybody" if owner is None else f"owner={owner}"
     narrowed = [name if name == "q" else f"{name}={value}" for name, value in narrowed_by if value]
-    return " ".join([whose, *narrowed])
+    return " ".join([whole_list_name(owner), *narrowed])

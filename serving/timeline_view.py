@@ -31,12 +31,13 @@ def happenings(
     for i in range(first, min(first + HAPPENINGS, len(facts))):
         title, detail = _told(definition, facts, i)
         fact = facts[i]
+        of = "" if fact["of"] is None else f"told of {fact['of']}, which is one with this lead"
         delay = fact["recorded_at"] - fact["occurred_at"]
         told.append(
             Happening(
                 sort=fact["sort"],
                 title=title,
-                detail=detail,
+                detail="; ".join(filter(None, (detail, of))),
                 moment=moment(fact["occurred_at"], now),
                 late=f"recorded {wording.span(delay)} later" if delay >= DAY else "",
             )

@@ -7,7 +7,7 @@ looks only forward from it. Leads marked `do_not_score` are not here.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,6 +21,7 @@ from features.frames import Category, FeatureFrame, concatenate
 from features.pipeline import compute_features
 from features.store.engine import Store
 from features.store.history import count_leads, iter_facts
+from features.store.merges import NO_FAMILIES, Families, Numbering, known_families
 from features.store.outcomes import load_outcomes, newest_deal
 from training.cohorts import cohort_queries
 from training.delay import FollowUp, follow_up
@@ -36,12 +37,14 @@ class Dataset:
 
     Attributes:
         frame: n rows of features.
-        lead: shape (n,), a number per lead; rows of one lead share it.
+        lead: shape (n,), a number per lead; rows of one lead share it, and rows of leads that have
+            become one.
         y: shape (n,): 1 won, 0 not won, −1 unknown.
         reason: shape (n,): why, as positions in `labels.REASONS`.
         cutoff: nothing recorded at or after this instant was looked at.
         follow: how long after its as-of each row was decided, as far as is known; None where nobody
             looked. It does not enter the fingerprint: labels do.
+        families: which leads have become one, and since when that is known.
     """
 
     frame: FeatureFrame
@@ -50,6 +53,7 @@ class Dataset:
     reason: Ints
     cutoff: int
     follow: FollowUp | None = None
+    families: Families = NO_FAMILIES
 
     def __len__(self) -> int:
         return len(self.y)
@@ -69,6 +73,7 @@ class Dataset:
             self.reason[rows],
             self.cutoff,
             follow,
+            self.families,
         )
 
     def matured(self) -> Dataset:
@@ -125,14 +130,17 @@ def build_dataset(
     with store.read() as connection:
         total = count_leads(connection)
         share = min(1.0, most_leads / max(total, 1))
-        done = 0
+        families, done = known_families(connection, cutoff), 0
+        numbering, survivor = Numbering(families), families.last_survivors()
         for facts in iter_facts(connection, definition, cutoff):
-            queries = _sampled(cohort_queries(facts, definition, cutoff), facts, share, seed)
+            number = numbering.of(facts.lead_ids)
+            cohorts = cohort_queries(facts, definition, cutoff)
+            queries = _sampled(cohorts, facts, share, seed, survivor)
             deals = load_outcomes(connection, facts.lead_ids, cutoff)
             labels = label(queries, deals, definition, cutoff)
             ended = follow_up(queries, deals, definition, cutoff)
             frame = compute_features(facts, queries, definition)
-            parts.append((frame, queries.lead + done, labels.y, labels.reason, ended))
+            parts.append((frame, number[queries.lead], labels.y, labels.reason, ended))
             done += len(facts.lead_ids)
             if progress is not None:
                 progress(done, total)
@@ -146,7 +154,7 @@ def build_dataset(
     follow = FollowUp(
         np.concatenate([end.ended for end in ends]), np.concatenate([end.won for end in ends])
     )
-    return Dataset(concatenate(frames), lead, y, reason, cutoff, follow)
+    return Dataset(concatenate(frames), lead, y, reason, cutoff, follow, families)
 
 
 def newest_cutoff(store: Store) -> int:
@@ -184,11 +192,16 @@ def known_outcomes(dataset: Dataset) -> Dataset:
     return matured
 
 
-def _sampled(queries: Queries, facts: Facts, share: float, seed: int) -> Queries:
-    """The rows of a share of the leads, drawn by lead id: the same leads whatever the portions."""
+def _sampled(
+    queries: Queries, facts: Facts, share: float, seed: int, survivor: Mapping[str, str]
+) -> Queries:
+    """The rows of a share of the leads, drawn by lead id: the same leads whatever the portions.
+
+    Leads that have become one are drawn together, by the last survivor's id.
+    """
     if share >= 1.0:
         return queries
-    drawn = np.array([draw(lead, seed) < share for lead in facts.lead_ids])
+    drawn = np.array([draw(survivor.get(lead, lead), seed) < share for lead in facts.lead_ids])
     kept = drawn[queries.lead]
     return Queries(queries.lead[kept], queries.as_of[kept])
 

@@ -18,9 +18,6 @@ ENOUGH_WINS = 100
 """Won (or other) leads from which on an evaluation is worth its name; Collins, Ogundimu and Altman
 (2016)."""
 
-WITHIN = 0.1
-"""How near observed over expected should be known, at 95 %."""
-
 LEVEL_ERROR = 0.051
 """The standard error of log(O/E) that gives an interval from about .9 to 1.1; Riley et al. (2021)."""
 

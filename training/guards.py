@@ -3,13 +3,17 @@
 A lower log loss can hide each of the three: a better level pays for a worse order, one large segment for
 a small one that collapsed. Rule: an objection needs evidence beyond noise, as a promotion does; what is
 too little to judge objects to nothing, and is counted.
+
+Leads are ordered by what a booster says and told what its calibration makes of it. Where two boosters
+are compared by calibrations made for the comparison, those must not be asked about either: fitted to
+the same months their level is right by construction, and one a fold disorders leads of two folds.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -31,16 +35,34 @@ LEAST = 20
 
 
 @dataclass(frozen=True, slots=True)
+class AsShown:
+    """What leads would be ordered by and told, all of shape (n,).
+
+    Attributes:
+        raw_challenger, raw_champion: log-odds, what orders.
+        challenger, champion: probabilities, each by the model's own calibration.
+        new: rows that neither calibration has learned from; only these tell of the level.
+    """
+
+    raw_challenger: Floats
+    raw_champion: Floats
+    challenger: Floats
+    champion: Floats
+    new: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two models on the same matured rows, all of shape (n,).
 
     Attributes:
-        challenger, champion: their probabilities, inside (0, 1).
+        challenger, champion: the probabilities that are compared, inside (0, 1).
         y: what happened, 1 or 0; both occur.
         lead: a number per lead; rows of one lead are one piece of evidence.
         weight: how many rows each stands for; None: itself alone.
         segments: label -> the segment of each row.
         seed: of the resampling where there are few leads.
+        shown: what leads would be ordered by and told; None: by these probabilities, and these.
     """
 
     challenger: Floats
@@ -50,12 +72,21 @@ class Pair:
     weight: Floats | None = None
     segments: Mapping[str, Category] = field(default_factory=dict)
     seed: int = 0
+    shown: AsShown | None = None
 
     def take(self, rows: Ints) -> Pair:
-        """Some of the rows, without segments."""
+        """What is compared of some of the rows, without segments."""
         weight = None if self.weight is None else self.weight[rows]
         said = (self.challenger[rows], self.champion[rows])
         return Pair(*said, self.y[rows], self.lead[rows], weight, seed=self.seed)
+
+    @property
+    def told(self) -> Pair:
+        """What leads would be told, of the rows that are new to both calibrations."""
+        if self.shown is None:
+            return self
+        told = replace(self, challenger=self.shown.challenger, champion=self.shown.champion)
+        return told.take(np.flatnonzero(self.shown.new))
 
     @property
     def is_enough(self) -> bool:
@@ -78,7 +109,8 @@ def objections(pair: Pair) -> Objections:
     judged, collapsed = _segments(pair)
     figures = {
         **_flat("auc_difference", order),
-        **_flat("observed_over_expected", level),
+        **({} if level is None else _flat("observed_over_expected", level)),
+        "level_judged": level is not None,
         "segments_judged": judged,
         "segments_worse": ", ".join(name for name, _ in collapsed),
     }
@@ -90,19 +122,26 @@ def _flat(name: str, found: Interval) -> dict[str, float]:
 
 
 def _order(pair: Pair) -> tuple[Interval, list[str]]:
-    found = auc_difference(
-        pair.challenger, pair.champion, pair.y, groups=pair.lead, weights=pair.weight, level=SURE
+    shown = pair.shown
+    ordered = (
+        (pair.challenger, pair.champion)
+        if shown is None
+        else (shown.raw_challenger, shown.raw_champion)
     )
+    found = auc_difference(*ordered, pair.y, groups=pair.lead, weights=pair.weight, level=SURE)
     if found.upper >= 0:
         return found, []
     return found, [f"its order is worse: AUC {found.estimate:+.3f} (at most {found.upper:+.3f})"]
 
 
-def _level(pair: Pair) -> tuple[Interval, list[str]]:
-    """Whether the challenger is off beyond noise, and further than the champion."""
+def _level(pair: Pair) -> tuple[Interval | None, list[str]]:
+    """Whether the challenger is off beyond noise, and further than the champion; None: too few rows."""
+    told = pair.told
+    if not told.is_enough:
+        return None, []
     new, old = (
-        observed_over_expected(said, pair.y, groups=pair.lead, weights=pair.weight, level=SURE)
-        for said in (pair.challenger, pair.champion)
+        observed_over_expected(said, told.y, groups=told.lead, weights=told.weight, level=SURE)
+        for said in (told.challenger, told.champion)
     )
     if new.contains(1.0) or abs(math.log(new.estimate)) <= abs(math.log(old.estimate)):
         return new, []

@@ -46,9 +46,6 @@ Outcomes between two looks share one error of the level, so ten say about as muc
 SHARE = 0.01
 """Trust that is dealt out evenly at every look, so that none is ever beyond recall."""
 
-MOST_LOOKS = 200
-"""Unless looks are given, the outcomes are taken in at most so many portions."""
-
 
 @dataclass(frozen=True)
 class Followed:
@@ -204,33 +201,6 @@ def follow_through(
     if at.ndim != 1 or np.any(at[1:] <= at[:-1]):
         raise ValueError("looks must be instants in ascending order, each once.")
     return tuple(look.followed(start) for look in _looks(rows, at))
-
-
-def follow(
-    raw: ArrayLike,
-    y: ArrayLike,
-    scored_at: ArrayLike,
-    known_at: ArrayLike,
-    *,
-    now: int,
-    weights: ArrayLike | None = None,
-    start: Calibrator = AS_IT_IS,
-) -> Followed:
-    """The calibration to use from `now` on; arguments as `follow_through`.
-
-    The past is gone through in the portions in which outcomes became known, at most `MOST_LOOKS`.
-
-    >>> early = follow([-2.0, -1.0], [0, 1], [1, 2], [30, 31], now=20)
-    >>> early.calibrator, early.outcomes
-    (Identity(), 0.0)
-    """
-    known = np.asarray(known_at)
-    portions = np.unique(known[known <= now])
-    if len(portions) > MOST_LOOKS:
-        cuts = np.linspace(0, len(portions) - 1, MOST_LOOKS).round().astype(np.int64)
-        portions = portions[cuts]
-    looks = np.unique(np.append(portions, now))
-    return follow_through(raw, y, scored_at, known, looks, weights=weights, start=start)[-1]
 
 
 def _checked(

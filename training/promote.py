@@ -21,6 +21,7 @@ from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.dataset import Dataset
 from training.forward import out_of_fold
+from training.guards import AsShown
 from training.refit import refit
 from training.run import Watching
 from training.segments import segments_of
@@ -289,9 +290,8 @@ def _as_they_are(
     same_order: bool,
 ) -> Verdict:
     """Both as they would score, on rows that neither booster nor calibrator has seen."""
-    rows = unseen.dataset
-    said = [model.calibrator.apply(raw_of(model, rows)) for model in (challenger, champion)]
-    return _compared(unseen, said, champion, seed, same_order)
+    shown = _as_shown(unseen, raw_of, challenger, champion)
+    return _compared(unseen, (shown.challenger, shown.champion), shown, champion, seed, same_order)
 
 
 def _as_recalibrated(
@@ -301,21 +301,39 @@ def _as_recalibrated(
     champion: PropensityModel,
     seed: int,
 ) -> Verdict:
-    """Both boosters with calibrators fitted to other leads of the same rows (docs/decisions/0016)."""
-    rows = unseen.dataset
-    said = [
-        out_of_fold(raw_of(model, rows), rows.y, rows.lead, unseen.weight, seed, as_trained(model))
-        for model in (challenger, champion)
-    ]
-    verdict = _compared(unseen, said, champion, seed, False)
+    """Both boosters with calibrators fitted to other leads of the same rows (docs/decisions/0016).
+
+    What leads would be ordered by, and told, is asked of the models as they are (docs/decisions/0030).
+    """
+    rows, shown = unseen.dataset, _as_shown(unseen, raw_of, challenger, champion)
+    one, other = (
+        out_of_fold(raw, rows.y, rows.lead, unseen.weight, seed, as_trained(model))
+        for raw, model in ((shown.raw_challenger, challenger), (shown.raw_champion, champion))
+    )
+    verdict = _compared(unseen, (one, other), shown, champion, seed, False)
     reason = f"{verdict.reason}; both recalibrated on other leads of the same time"
     if verdict.decision == "promote":
         reason += ". Recalibrate it next: what it says has not followed these outcomes yet"
     return Verdict(verdict.decision, reason, {**verdict.evidence, "calibrations": "out of fold"})
 
 
+def _as_shown(
+    unseen: Unseen, raw_of: RawOf, challenger: PropensityModel, champion: PropensityModel
+) -> AsShown:
+    one, other = (raw_of(model, unseen.dataset) for model in (challenger, champion))
+    through = max(map(calibrated_through, (challenger, champion)))
+    new = np.asarray(unseen.dataset.as_of > through)
+    told = (challenger.calibrator.apply(one), champion.calibrator.apply(other))
+    return AsShown(one, other, *told, new)
+
+
 def _compared(
-    rows: Unseen, said: list[Floats], champion: PropensityModel, seed: int, same_order: bool
+    rows: Unseen,
+    said: tuple[Floats, Floats],
+    shown: AsShown,
+    champion: PropensityModel,
+    seed: int,
+    same_order: bool,
 ) -> Verdict:
     known = rows.dataset
     verdict = compare(
@@ -327,6 +345,7 @@ def _compared(
         rows.weight,
         same_order=same_order,
         segments=segments_of(known.frame, champion),
+        shown=shown,
     )
     evidence = {**verdict.evidence, "from": iso(int(known.as_of.min()))}
     return Verdict(verdict.decision, verdict.reason, evidence)

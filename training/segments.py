@@ -1,13 +1,20 @@
-"""By which parts are rows taken apart? By time, by route, and by the segments agreed on."""
+"""By which parts are rows taken apart? By time, by route, and by the segments agreed on.
+
+Parts of scores that were given are read from the ledger, as their inputs were then.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.catalog import column_kinds
 from features.clock import iso
 from features.definition import Definition
+from features.facts import Ints
 from features.frames import Category, FeatureFrame
+from features.store.engine import Connection
+from features.store.logged import inputs_of
 from models.propensity import PropensityModel
 
 FEW_LEVELS = 12
@@ -31,6 +38,22 @@ def dimensions_of(
     words = tuple(route.label or route.name for route in definition.routes)
     found["Route"] = Category(routes.astype(np.int64), words)
     return {**found, **segments_of(frame, model)}
+
+
+def scored_frame(
+    connection: Connection, model: PropensityModel, ids: Ints, as_of: Ints
+) -> FeatureFrame:
+    """The categories among the inputs of scores, as they were when they were given.
+
+    Args:
+        connection: an open connection.
+        model: its catalog says which columns are categories.
+        ids: of the scores in the ledger, shape (n,).
+        as_of: of the same scores.
+    """
+    inputs = inputs_of(connection, ids.tolist())
+    kinds = {name: kind for name, kind in column_kinds(model.catalog).items() if kind == "category"}
+    return FeatureFrame.of_rows(inputs, kinds, as_of=as_of)
 
 
 def segments_of(frame: FeatureFrame, model: PropensityModel) -> dict[str, Category]:

@@ -5,14 +5,16 @@ and the reporting lag lies between pieces, so that no outcome a piece learned fr
 when the next began. Without
 time: seeded folds, in which rows that say the same stay together.
 
-Leads never straddle. A lead whose rows fall into several pieces is given to one of them by a seeded
-draw, and its rows there stand for those left out by weight (Horvitz and Thompson 1952): dropping
-straddlers instead would leave a piece without its long-living leads. Rows are not weighted to make a
-lead count once, because how many rows a lead has depends on how it ended (docs/decisions/0005).
+Leads never straddle, nor do leads that are known to have become one. A lead whose rows fall into several
+pieces is given to one of them by a seeded draw, and its rows there stand for those left out by weight
+(Horvitz and Thompson 1952): dropping straddlers instead would leave a piece without its long-living
+leads. Rows are not weighted to make a lead count once, because how many rows a lead has depends on how
+it ended (docs/decisions/0005).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,9 +87,10 @@ class Bounds:
     """Where the pieces begin: instants, the purge gap in microseconds, and the seed of the draw.
 
     A model keeps its bounds, so that later rows can be told from those it has learned from. `until` is
-    the newest as-of there was: which piece a lead was given to was drawn from the rows up to it. With
-    `immature`, rows of the gaps were learned from where `training.delay` allows it; `lag` is the part
-    of the gap in which outcomes were still being recorded.
+    the newest as-of there was: which piece a lead was given to was drawn from the rows up to it, and by
+    the merges recorded before `known`; None: each lead was drawn by itself. With `immature`, rows of the
+    gaps were learned from where `training.delay` allows it; `lag` is the part of the gap in which
+    outcomes were still being recorded.
     """
 
     calibrate_from: int
@@ -97,6 +100,7 @@ class Bounds:
     until: int | None = None
     immature: bool = False
     lag: int = 0
+    known: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,9 @@ def forward_split(
     calibrate_from, until = _boundary(before, config.calibrate_share), int(dataset.as_of.max())
     asked = immature and dataset.follow is not None and definition.horizon_days is not None
     lag = days(definition.reporting_lag_days)
-    bounds = Bounds(calibrate_from, judge_from, gap, config.seed, until, asked, lag)
+    bounds = Bounds(
+        calibrate_from, judge_from, gap, config.seed, until, asked, lag, known=dataset.cutoff
+    )
     (fit, calibrate, judge), watched = _pieces(dataset, bounds)
     if any(one.refused is not None for one in watched):
         # Rows of the gaps would only take leads away from the pieces; what was refused stays told.
@@ -162,7 +168,8 @@ def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:
     """The rows that fit, that calibrate and that judge: disjoint, each lead in one of them.
 
     Later data move no lead: one that was learned from never judges, not even when it comes back, and
-    one that has come since the bounds were set judges.
+    one that has come since the bounds were set judges. Nor does one judge that is known by now to be
+    the same person as one that was learned from.
     """
     return _pieces(dataset, bounds)[0]
 
@@ -175,18 +182,21 @@ def _pieces(
     drawn_from = piece >= 0
     if bounds.until is not None:
         drawn_from &= dataset.as_of <= bounds.until
-    present = np.zeros((int(dataset.lead.max()) + 1, 3), dtype=bool)
-    present[dataset.lead[drawn_from], piece[drawn_from]] = True
+    lead, ends = _drawn_together(dataset, bounds.known)
+    present = np.zeros((int(lead.max()) + 1, 3), dtype=bool)
+    present[lead[drawn_from], piece[drawn_from]] = True
     present[~present.any(axis=1), 2] = True
     pieces_of = present.sum(axis=1)
-    wanted = (_draws(dataset, bounds.seed) * pieces_of).astype(np.int64)
+    wanted = (_draws(dataset, lead, ends, bounds.seed) * pieces_of).astype(np.int64)
     rank = np.cumsum(present, axis=1) - 1
     chosen = np.argmax(present & (rank == wanted[:, None]), axis=1)
     found = []
     for which in range(3):
-        rows = np.flatnonzero((piece == which) & (chosen[dataset.lead] == which))
-        found.append(Piece(rows, pieces_of[dataset.lead[rows]].astype(np.float64)))
+        rows = np.flatnonzero((piece == which) & (chosen[lead] == which))
+        found.append(Piece(rows, pieces_of[lead[rows]].astype(np.float64)))
     fit, calibrate, judge = found
+    if dataset.families:
+        judge = _without(judge, dataset.lead, fit, calibrate)
     if not bounds.immature:
         return (fit, calibrate, judge), ()
     fit, fit_watched = _decided(dataset, fit, bounds, bounds.calibrate_from)
@@ -223,12 +233,28 @@ def _ended(as_of: Ints, gap: int, by: int) -> NDArray[np.bool_]:
     return (as_of < by) & (as_of + gap <= by)
 
 
-def _draws(dataset: Dataset, seed: int) -> Floats:
+def _drawn_together(dataset: Dataset, known: int | None) -> tuple[Ints, Mapping[str, str]]:
+    """A number per row, shape (n,), the same for leads drawn together, and by whose id they are."""
+    if not dataset.families:
+        return dataset.lead, {}
+    ends = {} if known is None else dataset.families.last_survivors(known)
+    names = [ends.get(lead, lead) for lead in dataset.frame.lead_ids]
+    return np.unique(names, return_inverse=True)[1].astype(np.int64), ends
+
+
+def _without(judge: Piece, lead: Ints, *learned: Piece) -> Piece:
+    """A piece without rows of leads that are known by now to be one with a lead learned from."""
+    seen = np.concatenate([lead[piece.rows] for piece in learned])
+    kept = ~np.isin(lead[judge.rows], seen)
+    return Piece(judge.rows[kept], judge.weight[kept])
+
+
+def _draws(dataset: Dataset, lead: Ints, ends: Mapping[str, str], seed: int) -> Floats:
     """A number in [0, 1) per lead, shape (leads,), that belongs to its id: the same on any day."""
-    drawn = np.zeros(int(dataset.lead.max()) + 1)
-    leads, first = np.unique(dataset.lead, return_index=True)
-    names = dataset.frame.lead_ids
-    drawn[leads] = [draw(names[row], seed, "piece") for row in first.tolist()]
+    drawn = np.zeros(int(lead.max()) + 1)
+    leads, first = np.unique(lead, return_index=True)
+    names = [dataset.frame.lead_ids[row] for row in first.tolist()]
+    drawn[leads] = [draw(ends.get(name, name), seed, "piece") for name in names]
     return drawn
 
 

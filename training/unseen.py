@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.clock import days
+from features.clock import days, to_instant
 from features.definition import Definition
 from models.calibrators import Calibrator, Identity, calibrator_from_json
 from models.propensity import PropensityModel
@@ -172,6 +173,18 @@ def wait_of(model: PropensityModel) -> int:
 def calibrated_through(model: PropensityModel) -> int:
     """The last as-of that a *re*calibration of the model has learned from; far back without one."""
     return int(model.about["calibration"].get("through_instant", np.iinfo(np.int64).min))
+
+
+def calibrated_at(model: PropensityModel) -> int:
+    """When the model was *re*calibrated: no deal recorded later was learned from.
+
+    Far back without a recalibration, and never for one that has not kept it.
+    """
+    calibration = model.about["calibration"]
+    if "through_instant" not in calibration:
+        return int(np.iinfo(np.int64).min)
+    at = calibration.get("calibrated_at")
+    return int(np.iinfo(np.int64).max) if at is None else to_instant(datetime.fromisoformat(at))
 
 
 def as_trained(model: PropensityModel) -> Calibrator:

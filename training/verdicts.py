@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from features.frames import Category
 from models.calibrators import FLOOR
-from training.guards import Pair, objections
+from training.guards import AsShown, Pair, objections
 from training.intervals import Interval, normal_quantile
 from training.metrics import (
     PairedDifference,
@@ -60,6 +60,7 @@ def compare(
     *,
     same_order: bool = False,
     segments: Mapping[str, Category] | None = None,
+    shown: AsShown | None = None,
 ) -> Verdict:
     """Decide between two models by what they said about the same matured rows.
 
@@ -74,6 +75,7 @@ def compare(
         weight: how many rows each stands for; None: itself alone.
         same_order: both are calibrations of one booster, so evidence on the level may decide.
         segments: label -> the segment of each row; in none of them may the challenger be worse.
+        shown: what leads would be ordered by and told, where that is not what is compared.
     """
     wins = len(np.unique(lead[y == 1]))
     if min(wins, len(np.unique(lead[y == 0]))) < LEAST_WINS:
@@ -95,7 +97,8 @@ def compare(
     verdict = _decided(difference, level, figures)
     if same_order:
         return verdict
-    return _guarded(verdict, Pair(challenger, champion, y, lead, weight, segments or {}, seed))
+    pair = Pair(challenger, champion, y, lead, weight, segments or {}, seed, shown)
+    return _guarded(verdict, pair)
 
 
 def stands_at(verdict: Verdict, level: float) -> bool:

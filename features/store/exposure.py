@@ -22,6 +22,8 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    case,
+    func,
     select,
 )
 
@@ -64,8 +66,8 @@ class Shown:
         rank: the place in it, from 1.
         channel: where it was shown.
         place: why it stood there.
-        chance: the probability, before lots were drawn, that it would be among the first; None where
-            the list was narrowed and nobody's lot decided.
+        chance: the probability, before it was drawn who gets them, that it would be among the first
+            places; None where the list was narrowed and nobody's lot decided.
     """
 
     lead: str
@@ -121,6 +123,35 @@ def showings(
         for row in connection.execute(query.where(shown.c.lead.in_(chunk)))
     ]
     return sorted(found, key=lambda row: (row["at"], row["id"]))
+
+
+def list_days(connection: Connection, since: int, before: int) -> list[dict[str, Any]]:
+    """The lists that somebody looked at, by day, in `[since, before)`, and the chances in them.
+
+    Every lead of a list that was not certain to be among the first had the same chance of it, which the
+    log tells if it tells of one of them; who was on no page is one of them. Where it tells of none,
+    nobody's place was drawn.
+
+    Returns:
+        For each list and day: `list`, `day`, `by_lot` and `holdout`, the chances of those whose score
+        does not make them certain and of those held out.
+    """
+    held = shown.c.place == "holdout"
+    uncertain = case((held | (shown.c.chance < 1), shown.c.chance), else_=0.0)
+    query = select(
+        shown.c.list,
+        shown.c.day,
+        func.max(case((held, 0.0), else_=uncertain)).label("by_lot"),
+        func.max(case((held, uncertain), else_=0.0)).label("holdout"),
+    )
+    query = query.where(shown.c.at >= since, shown.c.at < before, shown.c.chance.is_not(None))
+    rows = connection.execute(query.group_by(shown.c.list, shown.c.day))
+    return [dict(row._mapping) for row in rows]
+
+
+def whole_list_name(owner: str | None) -> str:
+    """How a list is called that holds all open leads of an owner, or of all."""
+    return "everybody" if owner is None else f"owner={owner}"
 
 
 def worked_at(

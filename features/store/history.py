@@ -21,7 +21,7 @@ from features.facts import Facts, LeadVersion, Queries
 from features.gather import FactsBuilder
 from features.lifecycle import is_open
 from features.store.ingest import chunks, lead_keys, of_leads
-from features.store.merges import Merged, known_merges
+from features.store.merges import Merged, known_merges, names_of
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 PORTION = 10_000
@@ -150,14 +150,35 @@ def latest_version(connection: Connection, lead_id: str) -> LeadVersion | None:
 
 
 def timeline(connection: Connection, lead_id: str, before: int) -> list[dict[str, Any]]:
-    """What happened to a lead, newest first: one mapping a fact, with `sort` and its own columns."""
+    """What happened to a lead, newest first: one mapping a fact, with `sort` and its own columns.
+
+    What leads did and answered that have become part of it is its own, from when that is known: such
+    a fact names in `of` the lead that it was told of; `of` of the lead's own is None.
+    """
     found: list[dict[str, Any]] = []
     key = lead_keys(connection, [lead_id]).get(lead_id)
     for sort, table in _TABLES.items():
         known = (table.c.occurred_at < before, table.c.recorded_at < before)
         query = select(table).where(table.c.lead == key, *known)
-        found += [{"sort": sort, **row._mapping} for row in connection.execute(query)]
+        found += [{"sort": sort, "of": None, **row._mapping} for row in connection.execute(query)]
+    if key is not None:
+        found += _of_parts(connection, key, before)
     return sorted(found, key=_newest_last, reverse=True)
+
+
+def _of_parts(connection: Connection, key: int, before: int) -> list[dict[str, Any]]:
+    """The facts of leads that have become part of this one, as known of it."""
+    parts = known_merges(connection, before).parts([key])
+    named, found = names_of(connection, parts), []
+    for sort in ("answer", "event"):
+        table = _TABLES[sort]
+        known = (table.c.occurred_at < before, table.c.recorded_at < before)
+        for chunk in chunks(sorted(parts)):
+            for row in connection.execute(select(table).where(table.c.lead.in_(chunk), *known)):
+                since = max(row.recorded_at, parts[row.lead][0][1])
+                of = {"sort": sort, "of": named[row.lead]}
+                found.append({**row._mapping, **of, "recorded_at": since})
+    return found
 
 
 def _newest_last(fact: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -15,18 +15,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from features.clock import DAY
 from features.store.ingest import chunks
 from features.store.ledger import scores
-from features.store.tables import leads
+from features.store.tables import lead_versions, leads
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 PORTION = 10_000
 """Leads read at once."""
+
+NEVER = int(np.iinfo(np.int64).max)
 
 NOT_SHOWN = ("payload", "shadow")
 """Channels of scores that were no promise to anybody about a lead as it was."""
@@ -36,10 +38,12 @@ NOT_SHOWN = ("payload", "shadow")
 class Shown:
     """Scores of some leads, n of them, in the order lead, `scored_at`, id.
 
-    `lead` and `bundle`, `route` are positions in `lead_ids`, `bundles` and `routes`.
+    `lead` and `bundle`, `route` are positions in `lead_ids`, `bundles` and `routes`. `known_since` is
+    the instant after which each of `lead_ids` was known: no row of it is older.
     """
 
     lead_ids: tuple[str, ...]
+    known_since: Ints
     bundles: tuple[str, ...]
     routes: tuple[str, ...]
     id: Ints
@@ -78,7 +82,7 @@ def iter_shown(
         if not known:
             return
         highest = max(known)
-        found = _portion(connection, [*wanted, scores.c.lead.between(low + 1, highest)], known)
+        found = _portion(connection, wanted, (low + 1, highest), known)
         if found is not None:
             yield found
         low = highest
@@ -124,11 +128,15 @@ def _shown(bundles: Collection[str], since: int, before: int) -> list[ColumnElem
 
 
 def _portion(
-    connection: Connection, wanted: Sequence[ColumnElement[bool]], known: Mapping[int, str]
+    connection: Connection,
+    wanted: Sequence[ColumnElement[bool]],
+    between: tuple[int, int],
+    known: Mapping[int, str],
 ) -> Shown | None:
-    """The scores of the leads that are known; None where they have none."""
+    """The scores of the leads that are known, with keys between these; None where they have none."""
     columns = ("id", "lead", "as_of", "scored_at", "bundle", "route", "raw", "probability")
     query = select(*(scores.c[name] for name in columns)).where(*wanted)
+    query = query.where(scores.c.lead.between(*between))
     query = query.order_by(scores.c.lead, scores.c.scored_at, scores.c.id)
     rows = [tuple(row) for row in connection.execute(query) if row.lead in known]
     if not rows:
@@ -137,8 +145,10 @@ def _portion(
     keys, lead_code = np.unique(np.array(lead, dtype=np.int64), return_inverse=True)
     bundles, bundle_code = np.unique(bundle, return_inverse=True)
     routes, route_code = np.unique(route, return_inverse=True)
+    since = _known_since(connection, between)
     return Shown(
         lead_ids=tuple(known[key] for key in keys.tolist()),
+        known_since=np.array([since.get(key, NEVER) for key in keys.tolist()], dtype=np.int64),
         bundles=tuple(map(str, bundles)),
         routes=tuple(map(str, routes)),
         id=np.array(ids, dtype=np.int64),
@@ -150,3 +160,12 @@ def _portion(
         raw=np.array(raw),
         probability=np.array(probability),
     )
+
+
+def _known_since(connection: Connection, between: tuple[int, int]) -> dict[int, int]:
+    """The instant after which each of these leads was known, by our keys; as in `features.clock`."""
+    occurred, recorded = lead_versions.c.occurred_at, lead_versions.c.recorded_at
+    first = func.min(case((occurred > recorded, occurred), else_=recorded))
+    query = select(lead_versions.c.lead, first.label("since"))
+    query = query.where(lead_versions.c.lead.between(*between)).group_by(lead_versions.c.lead)
+    return {int(row.lead): int(row.since) for row in connection.execute(query)}

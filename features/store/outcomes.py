@@ -59,7 +59,7 @@ from features.store.ingest import (
     lead_keys,
     of_leads,
 )
-from features.store.merges import Merge, Merged, known_merges, names_of, record_merges
+from features.store.merges import Merge, Merged, known_merges, named_in, names_of, record_merges
 from features.store.tables import BigId, Instant, leads, metadata, stages
 from features.store.tidied import tidied_up
 
@@ -183,10 +183,17 @@ def _reconsider(
     for chunk in chunks(sorted(keys.values())):
         query = select(leads.c.external_id).join(deals).where(deals.c.lead.in_(chunk)).distinct()
         closed |= {row.external_id: keys[row.external_id] for row in connection.execute(query)}
-    if closed:
-        _lock(connection, closed.values())
-        revisions = _revisions(connection, _deals_of(connection, closed.values()))
-        _write_courses(connection, closed, revisions, definition, now)
+    _write_anew(connection, closed, definition, now)
+
+
+def _write_anew(
+    connection: Connection, of: Mapping[str, int], definition: Definition, now: int
+) -> None:
+    """The same of leads that may have no deal any more, by external id our keys."""
+    if of:
+        _lock(connection, of.values())
+        revisions = _revisions(connection, _deals_of(connection, of.values()))
+        _write_courses(connection, of, revisions, definition, now)
 
 
 def _write_courses(
@@ -240,12 +247,15 @@ def _as_merged(
 def record_merged(
     connection: Connection, given: Sequence[Merge], definition: Definition, now: int
 ) -> IngestReport:
-    """Write which leads have become one, and whom their deals close from then on."""
+    """Write which leads have become one, or are not, and whom their deals close from then on."""
+    before = known_merges(connection, None)
     report = record_merges(connection, given, now)
     good = [one for i, one in enumerate(given) if i not in report.problems]
     if report.added:
-        named = {name for one in good for name in (one.lead, one.survivor)}
-        _reconsider(connection, named, definition, now)
+        named = lead_keys(connection, {name for one in good for name in named_in(one)}).values()
+        # Whoever they were one with until now too: a deal may no longer close it.
+        touched = names_of(connection, {*named, *before.family(named)})
+        _write_anew(connection, {name: key for key, name in touched.items()}, definition, now)
     return report
 
 

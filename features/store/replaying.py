@@ -1,8 +1,8 @@
 """What was recorded between two instants, written into another store as it was written then?
 
 A rehearsal's store is filled this way, period by period: what was recorded later is not hidden from
-it, it is not there. Facts and deals go through the same doors as any import (`record_facts`,
-`record_deals`); the stage changes that deals make are not copied, they are made again.
+it, it is not there. Facts, deals and merges go through the same doors as any import (`record_facts`,
+`record_deals`, `record_merged`); the stage changes that deals make are not copied, they are made again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from sqlalchemy import Connection, Row, Table, select
 from features.definition import Definition
 from features.facts import Answer, Event, LeadVersion, Record, StageChange
 from features.store.engine import Store
-from features.store.outcomes import Deal, deals, record_deals, record_facts
+from features.store.ingest import lead_keys
+from features.store.merges import merges_told, named_in
+from features.store.outcomes import Deal, deals, record_deals, record_facts, record_merged
 from features.store.placing import follow_versions
 from features.store.tables import answers, events, lead_versions, leads, stages
 
@@ -26,7 +28,7 @@ _CHUNK = 10_000
 def copy_recorded(
     source: Store, target: Store, definition: Definition, *, since: int, until: int
 ) -> int:
-    """Write into `target` what `source` recorded in `[since, until)`; how many facts and deals.
+    """Write into `target` what `source` recorded in `[since, until)`: how many facts, deals and merges.
 
     Leads that must not be scored are left out. Doing it again changes nothing.
 
@@ -50,6 +52,13 @@ def copy_recorded(
             with target.write() as writer:
                 record_deals(writer, closed, definition, until)
             copied += len(closed)
+        told = merges_told(reader, until)
+    with target.write() as writer:
+        there = lead_keys(writer, {name for one in told for name in named_in(one)})
+        # Also one recorded earlier: of a lead that has only now come.
+        known = [one for one in told if all(name in there for name in named_in(one))]
+        if known:
+            copied += record_merged(writer, known, definition, until).added
     return copied
 
 

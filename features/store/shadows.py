@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, select
 
 from features.store.ledger import SHADOW, scores
 from features.store.promotions import champion, kin, list_bundles, list_decisions
@@ -21,12 +22,22 @@ MOST = 2
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What two models said of the same leads at the same instants; lists of one length."""
+    """What two models said of the same leads at the same instants; lists of one length.
+
+    Attributes:
+        leads, as_of: whom, and when.
+        challenger, champion: the probabilities told.
+        raw_challenger, raw_champion: the log-odds that order.
+        shown: the champion's scores, by their ids in the ledger.
+    """
 
     leads: Sequence[str]
     as_of: Sequence[int]
     challenger: Sequence[float]
     champion: Sequence[float]
+    raw_challenger: Sequence[float]
+    raw_champion: Sequence[float]
+    shown: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.leads)
@@ -52,35 +63,42 @@ def undecided(connection: Connection, most: int = MOST) -> list[str]:
     return named[:most]
 
 
-def pairs(connection: Connection, challenger: str, before: int) -> Pairs:
-    """What a shadow said beside what was shown of the same leads at the same instants.
+def pairs(connection: Connection, challenger: str, against: str, before: int) -> Pairs:
+    """What a shadow said beside what the champion showed of the same leads at the same instants.
 
-    A lead counts once an instant. What was shown may be of several champions: it is what the
-    challenger has to beat.
+    A lead counts once an instant, with the score that each gave first. What was shown may be by any
+    calibration of the champion's booster: those followed, and that is what the challenger has to beat.
+    What another booster showed is no evidence against this one.
 
     Args:
         connection: an open connection.
         challenger: digest of the shadow.
+        against: digest of the champion.
         before: nothing scored at or after this instant is looked at.
     """
     shown = scores.alias()
+    said = ("probability", "raw")
+    columns: list[Any] = [scores.c.lead_id, scores.c.as_of, shown.c.id.label("shown")]
+    columns += [scores.c[name].label(f"challenger_{name}") for name in said]
+    columns += [shown.c[name].label(f"champion_{name}") for name in said]
     query = (
-        select(
-            scores.c.lead_id,
-            scores.c.as_of,
-            func.max(scores.c.probability).label("challenger"),
-            func.max(shown.c.probability).label("champion"),
-        )
+        select(*columns)
         .join(shown, (shown.c.lead == scores.c.lead) & (shown.c.as_of == scores.c.as_of))
         .where(scores.c.channel == SHADOW, scores.c.bundle == challenger)
-        .where(shown.c.channel == "queue", scores.c.scored_at < before)
-        .group_by(scores.c.lead_id, scores.c.as_of)
-        .order_by(scores.c.as_of, scores.c.lead_id)
+        .where(shown.c.channel == "queue", shown.c.bundle.in_(sorted(kin(connection, against))))
+        .where(scores.c.scored_at < before, shown.c.scored_at < before)
+        .order_by(scores.c.as_of, scores.c.lead_id, scores.c.id, shown.c.id)
     )
-    rows = connection.execute(query).all()
+    first: dict[tuple[int, str], Row[Any]] = {}
+    for row in connection.execute(query).all():
+        first.setdefault((row.as_of, row.lead_id), row)
+    rows = list(first.values())
     return Pairs(
-        [str(row.lead_id) for row in rows],
-        [int(row.as_of) for row in rows],
-        [float(row.challenger) for row in rows],
-        [float(row.champion) for row in rows],
+        leads=[str(row.lead_id) for row in rows],
+        as_of=[int(row.as_of) for row in rows],
+        challenger=[float(row.challenger_probability) for row in rows],
+        champion=[float(row.champion_probability) for row in rows],
+        raw_challenger=[float(row.challenger_raw) for row in rows],
+        raw_champion=[float(row.champion_raw) for row in rows],
+        shown=[int(row.shown) for row in rows],
     )

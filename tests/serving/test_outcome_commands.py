@@ -152,3 +152,14 @@ def test_an_audit_says_by_its_exit_code_whether_the_scores_are_right(
 def test_a_holdout_that_was_never_begun_is_told(run: Run) -> None:
     with pytest.raises(NotEnoughEvidenceError, match="ever held out"):
         run("holdout", "--json")
+
+
+def test_what_low_bands_would_be_is_not_said_where_nothing_was_explored(
+    run: Run, sqlite_store: Store, tmp_path: Path
+) -> None:
+    workspace = workspace_of(sqlite_store, tmp_path)
+    promote(workspace, put_bundle(workspace))
+    workspace.store.close()
+    with pytest.raises(NotEnoughEvidenceError, match="no place was ever given") as told:
+        run("if-worked", "--json")
+    assert "PROPENSITY_EXPLORE_SHARE" in str(told.value.hint)

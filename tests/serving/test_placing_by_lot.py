@@ -63,9 +63,15 @@ def test_without_shares_the_list_is_the_scores_and_nothing_was_left_to_chance() 
 @pytest.mark.parametrize("rules", [Rules(0.25, 0.0, 8), Rules(0.13, 0.0, 8)])
 def test_a_lead_is_among_the_first_as_often_as_is_logged(rules: Rules) -> None:
     n, days = 16, 1_500
-    first = Counter(one.key for day in range(days) for one in order(n, rules, day=day)[: rules.top])
-    chances = {one.key: one.chance for one in order(n, rules)}
-    assert sum(chances.values()) == pytest.approx(rules.top)
+    lists = [order(n, rules, day=day) for day in range(days)]
+    first = Counter(one.key for found in lists for one in found[: rules.top])
+    for found in lists:
+        assert sum(one.chance for one in found) == pytest.approx(rules.top)
+        assert len({one.chance for one in found} - {1.0}) == 1, "what is not certain is one chance"
+    chances = {
+        key: np.mean([one.chance for found in lists for one in found if one.key == key])
+        for key in range(n)
+    }
     for key, chance in chances.items():
         error = 4.5 * np.sqrt(max(chance * (1 - chance), 1e-9) / days)
         assert first[key] / days == pytest.approx(chance, abs=error + 1e-12)

@@ -71,8 +71,11 @@ def test_a_shadow_and_the_champion_speak_of_the_same_leads_and_moments(
     for at in (NOW, NOW + DAY):
         score_queue(served.workspace, at)
     with served.store.read() as connection:
-        found = pairs(connection, digest, NOW + 2 * DAY)
-        earlier = pairs(connection, digest, NOW + DAY)
+        champion = served.workspace.registry.champion_digest()
+        assert champion is not None
+        found = pairs(connection, digest, champion, NOW + 2 * DAY)
+        earlier = pairs(connection, digest, champion, NOW + DAY)
+        assert len(pairs(connection, digest, digest, NOW + 2 * DAY)) == 0, "it showed nothing"
         shown = {
             (row.lead_id, row.as_of): row.probability
             for row in connection.execute(select(scores).where(scores.c.channel == "queue"))

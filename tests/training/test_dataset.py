@@ -28,7 +28,8 @@ from features.facts import Event, LeadVersion, Record, StageChange
 from features.store.engine import Store
 from features.store.history import iter_facts
 from features.store.ingest import ingest, set_do_not_score
-from features.store.outcomes import ENDINGS, Deal, record_deals
+from features.store.merges import Merge
+from features.store.outcomes import ENDINGS, Deal, record_deals, record_merged
 from features.store.tables import leads, stages
 from training import dataset as module
 from training.dataset import Dataset, build_dataset, draw, newest_cutoff
@@ -295,3 +296,31 @@ def test_events_that_go_on_after_the_deals_move_no_horizon(sqlite_store: Store) 
         deal = Deal(lead="a", ending="won", occurred_at=closed, recorded_at=closed)
         record_deals(connection, [deal], definition, NOW)
     assert newest_cutoff(sqlite_store) == closed + 1
+
+
+def test_rows_of_leads_that_became_one_are_rows_of_one_in_the_sample_and_in_the_splits(
+    new_store: Callable[[], Store],
+) -> None:
+    names = [f"P{i:02d}" for i in range(40)]
+    store = new_store()
+    fill(store, versions(names))
+    with store.write() as connection:
+        told = [
+            Merge(lead=one, survivor=other, recorded_at=NOW - 20 * DAY)
+            for one, other in zip(names[:20], names[20:], strict=True)
+        ]
+        assert record_merged(connection, told, DEFINITION, NOW).added == 20
+    person = {name: i % 20 for i, name in enumerate(names)}
+    for found in (built(store), built(store, most_leads=12)):
+        here = {
+            (person[name], number)
+            for name, number in zip(found.frame.lead_ids, found.lead.tolist(), strict=True)
+        }
+        assert len(here) == len({one for one, _ in here}) == len({number for _, number in here})
+        present = set(found.frame.lead_ids)
+        assert all(
+            (one in present) == (other in present)
+            for one, other in zip(names[:20], names[20:], strict=True)
+        )
+    assert 0 < len(here) < 20
+    store.close()

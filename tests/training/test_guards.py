@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from features.frames import Category
 from training.discrimination import auc, auc_difference
-from training.guards import Pair, objections
+from training.guards import AsShown, Pair, objections
 from training.verdicts import Verdict, compare, stands_at
 
 N = 4_000
@@ -73,6 +73,28 @@ def test_a_better_order_does_not_pay_for_a_worse_level() -> None:
     verdict = compare(expit(TRUE - 0.35), champion, Y, LEAD, 0)
     assert verdict.decision == "undecided"
     assert "its level is off" in verdict.reason
+
+
+def test_the_level_is_that_of_the_probabilities_leads_are_told_on_rows_new_to_both() -> None:
+    """What is compared is fitted to the same months: its level is right whatever will be told."""
+    told = expit(TRUE - 0.35)
+    for new, judged in ((LEAD >= 0, True), (LEAD < 15, False)):
+        shown = AsShown(TRUE, NOISY, told, NOISY, new)
+        verdict = compare(expit(TRUE), NOISY, Y, LEAD, 0, shown=shown)
+        assert verdict.evidence["level_judged"] is judged
+        assert ("its level is off" in verdict.reason) is judged
+        assert verdict.decision == ("undecided" if judged else "promote")
+
+
+def test_the_order_is_that_of_the_raw_scores() -> None:
+    """A calibration for each fold orders leads within a fold alone."""
+    worse = TRUE + RNG.normal(0, 1.5, N)
+    shown = AsShown(worse, np.log(NOISY / (1 - NOISY)), expit(TRUE), NOISY, LEAD >= 0)
+    verdict = compare(expit(TRUE), NOISY, Y, LEAD, 0, shown=shown)
+    assert verdict.evidence["difference"] < 0
+    assert "its order is worse" in verdict.reason
+    expected = auc(worse, Y) - auc(NOISY, Y)
+    assert verdict.evidence["auc_difference"] == pytest.approx(expected)
 
 
 def test_a_large_segment_does_not_pay_for_a_small_one_that_collapses() -> None:

@@ -10,7 +10,7 @@ from model_cases import office, simulated
 from trained_company import CONFIG, END, trained_company
 
 from models.calibrators import Offset
-from training.dataset import Dataset, build_dataset
+from training.dataset import Dataset, build_dataset, newest_cutoff
 from training.judge import Judged, judge
 from training.metrics import evaluate_predictions
 from training.splits import Lesson, Piece, Split, forward_split
@@ -19,7 +19,10 @@ from training.splits import Lesson, Piece, Split, forward_split
 @pytest.fixture(scope="module")
 def matured() -> Dataset:
     workspace = trained_company().read_only()
-    dataset = build_dataset(workspace.store, workspace.definition(), END, most_leads=10**6, seed=0)
+    cutoff = newest_cutoff(workspace.store)
+    dataset = build_dataset(
+        workspace.store, workspace.definition(), cutoff, most_leads=10**6, seed=0
+    )
     workspace.store.close()
     return dataset.matured()
 

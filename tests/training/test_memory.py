@@ -21,12 +21,27 @@ from models.calibrators import (
     sigmoid,
 )
 from training.beliefs import FIRST_SPREAD, SLOPE_WANDERING, WANDERING
-from training.fitters import fit_platt
-from training.memory import MOST_LOOKS, SHARE, TEMPER, follow, follow_through
+from training.fitters import AS_IT_IS, fit_platt
+from training.memory import SHARE, TEMPER, Followed, follow_through
 
 Way = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], list[Calibrator]]
 PEOPLE = np.random.default_rng(99).normal(-1.85, 1.1, 20_000)
 TRUE = sigmoid(PEOPLE)
+
+
+def follow(
+    raw: np.ndarray,
+    y: np.ndarray,
+    scored_at: np.ndarray,
+    known_at: np.ndarray,
+    *,
+    now: int,
+    start: Calibrator = AS_IT_IS,
+) -> Followed:
+    """What is said from `now` on, with a look at whenever outcomes became known, as in production."""
+    known = np.asarray(known_at)
+    looks = np.unique(np.append(known[known <= now], now))
+    return follow_through(raw, y, scored_at, known, looks, start=start)[-1]
 
 
 class Stream:
@@ -128,19 +143,6 @@ def test_without_a_known_outcome_nothing_is_changed() -> None:
     found = follow([0.0, 1.0], [0, 1], [1, 2], [50, 60], now=49, start=start)
     assert found.calibrator is start
     assert (found.outcomes, found.memory) == (0.0, 0.0)
-
-
-def test_the_last_step_of_the_path_is_what_is_said_now() -> None:
-    made = Stream(walk(1_000, 3), 3, portion=50, delay=100)
-    looks = np.unique(np.append(made.known_at[made.known_at <= 900], 900))
-    path = follow_through(made.raw, made.y, made.at, made.known_at, looks)
-    assert follow(made.raw, made.y, made.at, made.known_at, now=900) == path[-1]
-
-
-def test_many_instants_are_taken_in_portions_and_none_is_left_out() -> None:
-    made = Stream(still(3 * MOST_LOOKS), 5)
-    found = follow(made.raw, made.y, made.at, made.at + 1, now=len(made.at))
-    assert found.outcomes == len(made.at)
 
 
 def test_rows_may_come_in_any_order() -> None:

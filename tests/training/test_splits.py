@@ -16,6 +16,7 @@ from small_datasets import dataset_of, labels
 from features.clock import DAY, days
 from features.definition import Definition, parse_definition
 from features.errors import NotEnoughEvidenceError
+from features.store.merges import Families
 from training.config import TrainConfig
 from training.dataset import Dataset
 from training.splits import (
@@ -349,3 +350,37 @@ def test_all_rows_of_a_lesson_come_once_with_their_weight() -> None:
     lesson: Lesson = grouped_lesson(row_groups(dataset), np.arange(5, 20), TrainConfig())
     assert lesson.everything.rows.tolist() == list(range(5, 20))
     assert lesson.everything.weight.tolist() == [1.0] * 15
+
+
+def twinned(told: int, cutoff: int) -> Dataset:
+    """Leads 2k and 2k + 1 have become one, as was recorded at `told`: half of each live on."""
+    rng = np.random.default_rng(1)
+    lead = np.repeat(np.arange(400), 6)
+    as_of = rng.integers(0, 300, len(lead)) * DAY
+    rows = [(told, 2 * k, 2 * k + 1) for k in range(200) if told < cutoff]
+    families = Families(rows, {i: f"L{i}" for i in range(400)})
+    number = lead // 2 if rows else lead
+    made = dataset_of(lead.tolist(), as_of.tolist(), rng.integers(0, 2, len(lead)), cutoff=cutoff)
+    return replace(made, lead=number, families=families)
+
+
+def people(piece: Piece, dataset: Dataset) -> set[int]:
+    return {int(dataset.frame.lead_ids[row][1:]) // 2 for row in piece.rows.tolist()}
+
+
+@pytest.mark.parametrize("told", [50 * DAY, 500 * DAY])
+def test_leads_that_became_one_are_on_the_same_side_whenever_that_was_learned(told: int) -> None:
+    """Told after the bounds were set, a twin of a lead that was learned from judges no more."""
+    bounds = Bounds(100 * DAY, 200 * DAY, 0, seed=3, until=300 * DAY, known=400 * DAY)
+    dataset = twinned(told, cutoff=600 * DAY)
+    fit, calibrate, judge = pieces(dataset, bounds)
+    assert people(fit, dataset) | people(calibrate, dataset)
+    assert people(judge, dataset)
+    assert not people(judge, dataset) & (people(fit, dataset) | people(calibrate, dataset))
+    if told < 400 * DAY:
+        assert not people(fit, dataset) & people(calibrate, dataset)
+    else:
+        # What was learned from stays what it was when nobody knew.
+        before = twinned(told, cutoff=400 * DAY)
+        for now, then in zip((fit, calibrate), pieces(before, bounds), strict=False):
+            assert now.rows.tolist() == then.rows.tolist()

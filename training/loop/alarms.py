@@ -166,7 +166,9 @@ def watch(
 def weekly_gains(odds: Floats, won: Floats, code: Ints, bets: Sequence[Bet]) -> Floats:
     """What each week multiplies each bet by, as logarithms, shape (weeks, bets).
 
-    The centre of the slope bets is the mean of what was said in the week: known before any outcome.
+    The centre of the slope bets is the mean of what was said in the weeks before, and not that of this
+    week: what is said on its last day may have been moved by what came of its first. In the first week
+    they bet nothing.
 
     Args:
         odds: what was said, in log-odds, shape (n,).
@@ -174,7 +176,9 @@ def weekly_gains(odds: Floats, won: Floats, code: Ints, bets: Sequence[Bet]) -> 
         code: position of the row's week, shape (n,), each of 0..T-1 there.
         bets: G of them.
     """
-    centre = (np.bincount(code, weights=odds) / np.bincount(code))[code]
+    total, counts = np.cumsum(np.bincount(code, weights=odds)), np.cumsum(np.bincount(code))
+    earlier = np.concatenate([[np.nan], total[:-1] / counts[:-1]])[code]
+    centre = np.where(code > 0, earlier, odds)
     gains = [np.bincount(code, weights=_log_ratio(odds, bet, centre, won)) for bet in bets]
     return np.column_stack(gains)
 

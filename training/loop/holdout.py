@@ -6,8 +6,10 @@ from the first score that it got while the holdout ran; what it bought within th
 for how much, is its outcome. Both arms get as many first places a lead, so the difference is what the
 order brings, at equal work.
 
-Sources: Newcombe (1998), method 10, for the difference of two rates; Welch (1947) for that of the
-revenues, whose interval is rough where a few deals are most of it.
+The intervals of the differences may be looked at every week (`training.anytime`); those of the arms are
+for one look and decide nothing. That of the revenues is rough where a few deals are most of them.
+
+Source: Agresti and Caffo (2000) for the error of a difference of rates where an arm has hardly a win.
 """
 
 from __future__ import annotations
@@ -29,10 +31,14 @@ from features.store.ledger_sample import first_scores
 from features.store.outcomes import Deals, load_outcomes
 from features.store.queue_order import lots
 from features.store.trials import Trial, arm_text, list_trials
+from training.anytime import POWER, anytime_interval, rows_to_show
 from training.intervals import Floats, Interval, plain, wilson_interval
 from training.labels import WON, label
 
 Mask = NDArray[np.bool_]
+
+LEAST_WINS = 10
+"""Won leads of each arm below which the interval is not believed, whatever it leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class HoldoutReadout:
         difference: of the win rates, scored − held out, with its interval.
         revenue: of the revenues a lead, likewise, in the company's currency.
         leads_missing: how many more leads it takes, at these rates, until a difference as large as
-            the one that is seen would show; None: it shows, or there is none to be seen.
+            the one that is seen would show in 8 of 10 cases; None: it shows, or there is none to be
+            seen.
     """
 
     since: int
@@ -70,8 +77,12 @@ class HoldoutReadout:
 
     @property
     def is_decisive(self) -> bool:
-        """Whether the interval of the difference leaves out 0."""
-        return not self.difference.contains(0.0)
+        """Whether the interval of the difference leaves out 0, with wins enough for an interval."""
+        return self._is_enough and not self.difference.contains(0.0)
+
+    @property
+    def _is_enough(self) -> bool:
+        return min(self.scored.won, self.held_out.won) >= LEAST_WINS
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -81,6 +92,8 @@ class HoldoutReadout:
             "since": iso(self.since),
             "until": iso(self.until),
             "decisive": self.is_decisive,
+            "looks": "any number",
+            "power": POWER,
         }
 
 
@@ -135,7 +148,8 @@ def compared(
             hint="Wait for more leads.",
         )
     scored, other = _arm(won[~held], revenue[~held]), _arm(won[held], revenue[held])
-    difference = _of_rates(scored, other)
+    gap, error = scored.rate.estimate - other.rate.estimate, _error_of_rates(scored, other)
+    difference = anytime_interval(gap, error, len(held))
     return HoldoutReadout(
         *time,
         share,
@@ -143,7 +157,7 @@ def compared(
         other,
         difference,
         _of_means(revenue[~held], revenue[held]),
-        _missing(scored, other, difference),
+        _missing(difference, error, scored, other),
     )
 
 
@@ -182,27 +196,27 @@ def _arm(won: Floats, revenue: Floats) -> Arm:
     return Arm(n, wins, wilson_interval(wins, n), mean)
 
 
-def _of_rates(one: Arm, other: Arm) -> Interval:
-    """The difference of two rates with Newcombe's interval."""
-    a, b = one.rate, other.rate
-    gap = a.estimate - b.estimate
-    down = math.hypot(a.estimate - a.lower, b.upper - b.estimate)
-    up = math.hypot(a.upper - a.estimate, b.estimate - b.lower)
-    return Interval(gap, gap - down, gap + up, a.level)
+def _error_of_rates(one: Arm, other: Arm) -> float:
+    """The standard error of the difference of two rates, a win and a loss added to each arm."""
+    rates = [((arm.won + 1) / (arm.leads + 2), arm.leads + 2) for arm in (one, other)]
+    return math.sqrt(sum(rate * (1 - rate) / n for rate, n in rates))
 
 
 def _of_means(one: Floats, other: Floats) -> Interval:
     parts = [
         float(arm.var(ddof=1)) / len(arm) if len(arm) > 1 else math.inf for arm in (one, other)
     ]
-    return Interval.around(float(one.mean() - other.mean()), math.sqrt(sum(parts)))
+    gap = float(one.mean() - other.mean())
+    return anytime_interval(gap, math.sqrt(sum(parts)), len(one) + len(other))
 
 
-def _missing(one: Arm, other: Arm, difference: Interval) -> int | None:
-    """How many more leads a difference of this size takes to show; its interval shrinks as √n."""
-    gap = difference.estimate
-    if gap == 0 or not difference.contains(0.0):
+def _missing(difference: Interval, error: float, one: Arm, other: Arm) -> int | None:
+    """How many more leads it takes to show a difference of this size, and to have wins enough."""
+    n, fewest = one.leads + other.leads, min(one.won, other.won)
+    if fewest >= LEAST_WINS and not difference.contains(0.0):
         return None
-    reach = (difference.upper - difference.lower) / 2
-    n = one.leads + other.leads
-    return math.ceil(n * (reach / abs(gap)) ** 2) - n
+    wanted = rows_to_show(difference.estimate, error, n)
+    if wanted is None:
+        return None
+    for_wins = math.ceil(n * LEAST_WINS / max(fewest, 1))
+    return max(wanted, for_wins, n + 1) - n

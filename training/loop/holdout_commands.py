@@ -1,4 +1,4 @@
-"""What does the scoring bring? The holdout's readout on the command line."""
+"""What do the lots in the queue tell? What the scoring brings and what neglect costs, as commands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from training.commands import Json
 
 if TYPE_CHECKING:
     from training.loop.holdout import HoldoutReadout
+    from training.loop.if_worked import BandIfWorked, IfWorked
 
 app = typer.Typer()
 
@@ -31,6 +32,41 @@ def holdout(as_json: Json = False) -> None:
         commands.out.print(_words(found), highlight=False)
 
 
+@app.command("if-worked")
+def if_worked(as_json: Json = False) -> None:
+    """Say what would become of leads that nobody works if reps worked them, band by band.
+
+    Needs a share of the places that is explored (PROPENSITY_EXPLORE_SHARE). Takes as long as a training.
+    """
+    import json
+
+    from training.loop.if_worked import if_worked as asked
+
+    found = asked(commands._workspace())
+    if as_json:
+        print(json.dumps(found.to_json(), allow_nan=False))  # noqa: T201 - machines read stdout
+    else:
+        commands.out.print(_bands(found), highlight=False)
+
+
+def _bands(found: IfWorked) -> Table:
+    table = Table("said", "rows", "worked", "won, as usual", "if worked", "by those that were")
+    for band in found.bands:
+        said = f"{band.low:.0%} to {band.high:.0%}"
+        counts = (f"{band.rows:,}", f"{band.worked:,}")
+        table.add_row(
+            said, *counts, f"{band.as_usual:.1%}", f"{band.if_worked:.1%}", _by_weight(band)
+        )
+    return table
+
+
+def _by_weight(band: BandIfWorked) -> str:
+    if not band.worked:
+        return "nobody"
+    rate = band.by_weight
+    return f"{rate.estimate:.1%} ({max(rate.lower, 0.0):.1%} to {min(rate.upper, 1.0):.1%})"
+
+
 def _words(found: HoldoutReadout) -> Table:
     table = Table("", "leads", "won", "win rate", "revenue a lead")
     for name, arm in (("by score", found.scored), ("by lot", found.held_out)):
@@ -44,5 +80,7 @@ def _words(found: HoldoutReadout) -> Table:
     elif found.leads_missing is None:
         table.caption = "no difference is to be seen"
     else:
-        table.caption = f"undecided; about {found.leads_missing:,} more leads would show it"
+        table.caption = (
+            f"undecided; about {found.leads_missing:,} more leads would show it, 8 times of 10"
+        )
     return table

@@ -4,8 +4,10 @@ A *line* is a booster with all of its calibrations: they order leads alike, so t
 how well it orders. The level is asked of the champion's own calibration, and of what it says now about
 scores that its line showed after the newest row it has learned from: the raw score is the same bytes.
 So a fresh calibration is watched from its first day, by scores whose outcomes are on their way already.
-Some are of leads whose deal it knows from an earlier row: until they have passed it looks a little truer
-than it is, and an alarm comes later, not sooner (docs/decisions/0029).
+
+Rule: none of these outcomes can have been learned from. A lead that was known before the newest row
+learned from may share its deal with a row of those, until the instant at which the calibration was made:
+what it buys after that nobody knew (docs/decisions/0029).
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from features.clock import DAY
 from features.definition import Definition
 from features.facts import Queries
 from features.store.engine import Store
-from features.store.logged import Shown, iter_shown
+from features.store.logged import NEVER, Shown, iter_shown
+from features.store.merges import Numbering, known_families
 from features.store.outcomes import load_outcomes
 from training.labels import label
 
@@ -41,8 +42,9 @@ class Logged:
 
     Attributes:
         id: of the scores in the ledger, shape (n,).
-        lead: a number per lead.
+        lead: a number per lead; leads that have become one share it.
         as_of, scored_at: instants.
+        known_since: the instant after which the lead was known: no row of it is older.
         raw, probability: as they were shown.
         bundle, route: positions in `bundles` and `routes`.
         y: 1 won, 0 not won, −1 not known yet.
@@ -54,6 +56,7 @@ class Logged:
     lead: Ints
     as_of: Ints
     scored_at: Ints
+    known_since: Ints
     raw: Floats
     probability: Floats
     bundle: Ints
@@ -105,14 +108,14 @@ def read_logged(
     names = sorted(bundles)
     parts: list[Logged] = []
     with store.read() as connection:
-        leads = 0
+        numbering = Numbering(known_families(connection, cutoff))
         for shown in iter_shown(connection, names, since, cutoff if before is None else before):
             kept = np.flatnonzero(_first_of_week(shown))
             queries = Queries(shown.lead[kept], shown.as_of[kept])
             deals = load_outcomes(connection, shown.lead_ids, cutoff)
             labels = label(queries, deals, definition, cutoff)
-            parts.append(_logged(shown, kept, labels.y, labels.reason, leads, names))
-            leads += len(shown.lead_ids)
+            number = numbering.of(shown.lead_ids)
+            parts.append(_logged(shown, kept, labels.y, labels.reason, number, names))
     return _together(parts, names)
 
 
@@ -149,15 +152,16 @@ def _first_of_week(shown: Shown) -> Mask:
 
 
 def _logged(
-    shown: Shown, kept: Ints, y: Ints, reason: Ints, leads: int, names: Sequence[str]
+    shown: Shown, kept: Ints, y: Ints, reason: Ints, number: Ints, names: Sequence[str]
 ) -> Logged:
-    """Scores of one portion; leads are numbered on from those of the portions before."""
+    """Scores of one portion, with the numbers of its leads."""
     place = np.array([names.index(digest) for digest in shown.bundles], dtype=np.int64)
     return Logged(
         id=shown.id[kept],
-        lead=shown.lead[kept] + leads,
+        lead=number[shown.lead[kept]],
         as_of=shown.as_of[kept],
         scored_at=shown.scored_at[kept],
+        known_since=shown.known_since[shown.lead[kept]],
         raw=shown.raw[kept],
         probability=shown.probability[kept],
         bundle=place[shown.bundle[kept]],
@@ -184,4 +188,20 @@ def _together(parts: Sequence[Logged], names: Sequence[str]) -> Logged:
         for name in _ARRAYS
     }
     everything = Logged(**arrays, bundles=tuple(names), routes=routes)
-    return everything.take(np.lexsort((everything.id, everything.scored_at)))
+    return _as_one(everything.take(np.lexsort((everything.id, everything.scored_at))))
+
+
+def _as_one(rows: Logged) -> Logged:
+    """Leads that have become one count once a week, and as known since the first of them was.
+
+    Args:
+        rows: in the order in which they were shown; each lead's first of each week.
+    """
+    if not len(rows):
+        return rows
+    since = np.full(int(rows.lead.max()) + 1, NEVER)
+    np.minimum.at(since, rows.lead, rows.known_since)
+    # A lead and a week as one number, exact: leads times weeks fit an int64 many times over.
+    both = rows.lead * (int(rows.week.max()) + 1) + rows.week
+    first = np.sort(np.unique(both, return_index=True)[1])
+    return replace(rows, known_since=since[rows.lead]).take(first)

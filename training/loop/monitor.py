@@ -33,7 +33,7 @@ from training.loop.judgement import (
 )
 from training.loop.line import Line, line_of_champion
 from training.loop.logged import WEEK, Logged, one_at_a_time, read_logged, whole_weeks
-from training.unseen import as_trained, calibrated_through, wait_of
+from training.unseen import as_trained, calibrated_at, calibrated_through, wait_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -152,8 +152,15 @@ class Ground:
 
     @cached_property
     def own(self) -> Mask:
-        """Which rows the champion's calibration has not learned from, shape (n,)."""
-        return np.asarray(self.rows.as_of > calibrated_through(self.model))
+        """Which rows have an outcome that the champion's calibration cannot know, shape (n,).
+
+        Rows after the newest it has learned from, of leads that had no row until then, or from the
+        instant on at which it was made: else the deal may be that of an earlier row.
+        """
+        rows, through = self.rows, calibrated_through(self.model)
+        strangers = rows.known_since >= through
+        later = rows.as_of >= calibrated_at(self.model)
+        return np.asarray((rows.as_of > through) & (strangers | later))
 
     @cached_property
     def watched(self) -> Ints:
@@ -182,18 +189,12 @@ class Groundless:
     champion: str = ""
 
 
-def monitor(
-    workspace: Workspace,
-    *,
-    now: int,
-    seed: int = 0,  # noqa: ARG001 - the verdict draws nothing; whoever asks need not know
-) -> Monitoring:
+def monitor(workspace: Workspace, *, now: int) -> Monitoring:
     """Compare the scores that were shown with what came of them, and say what to do.
 
     Args:
         workspace: the installation; it is only read.
         now: the present instant; deals recorded later are not known, scores given later not shown.
-        seed: of what is drawn.
 
     Raises:
         BundleError: the champion's bundle is missing or altered.
@@ -219,11 +220,16 @@ def ground_of(workspace: Workspace, now: int) -> Ground | Groundless:
         workspace.store,
         model.definition,
         line.bundles,
-        since=max(line.since, cutoff - wait - LONGEST),
+        since=max(line.since, read_since(cutoff, wait)),
         cutoff=cutoff,
         before=now,
     )
     return Ground(model, line, rows, now, cutoff, wait)
+
+
+def read_since(cutoff: int, wait: int) -> int:
+    """From when on scores are read: always a whole week, whatever the hour of the look."""
+    return (cutoff - wait - LONGEST) // WEEK * WEEK
 
 
 def judged(ground: Ground | Groundless, now: int) -> Monitoring:

@@ -181,7 +181,7 @@ def calibration_if_first(
         edges: of the bands, growing, from 0 to 1.
     """
     told = checked_probability(probability, len(log.first))
-    band = np.clip(np.searchsorted(edges, told, side="right") - 1, 0, len(edges) - 2)
+    band = band_of(told, edges)
     found = []
     for i, (lower, upper) in enumerate(pairwise(edges)):
         rows = np.flatnonzero(band == i)
@@ -192,6 +192,12 @@ def calibration_if_first(
         said = float(told[rows].mean())
         found.append(BandLevel(lower, upper, len(rows), int(part.first.sum()), said, level))
     return found
+
+
+def band_of(probability: Floats, edges: Sequence[float]) -> Codes:
+    """The band of each probability, shape (n,): from one edge to below the next, the last up to 1."""
+    found = np.searchsorted(edges, probability, side="right") - 1
+    return np.asarray(np.clip(found, 0, len(edges) - 2), dtype=np.int64)
 
 
 def _value(estimate: float, error: float, weight: Floats, method: Method) -> Value:

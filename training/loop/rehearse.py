@@ -12,7 +12,7 @@ later is not hidden, it is not there. Outcomes are read from the history only af
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -57,13 +57,18 @@ class Plan:
         first: the first week's instant; what was recorded before it is imported at once.
         weeks: how many weeks are played.
         seed: of everything that is drawn.
-        config: the choices of all trainings, ours and the others'.
+        config: the choices of all trainings, ours and the others', but for the seed.
     """
 
     first: int
     weeks: int
     seed: int = 0
     config: TrainConfig | None = None
+
+    @property
+    def training(self) -> TrainConfig:
+        """How all three learn."""
+        return replace(self.config or TrainConfig(), seed=self.seed)
 
     @property
     def instants(self) -> list[int]:
@@ -144,7 +149,7 @@ def _first_model(scratch: Workspace, plan_of: Plan, by: str) -> PropensityModel:
     Raises:
         NotEnoughEvidenceError: what was recorded before the first week is too little to learn from.
     """
-    config = plan_of.config or TrainConfig(seed=plan_of.seed)
+    config = plan_of.training
     digest = train(scratch, config, now=plan_of.first).digest
     promote(scratch, digest, now=plan_of.first, by=by, force="the rehearsal begins with it")
     return scratch.registry.champion()
@@ -160,7 +165,7 @@ def _train_rival(
     scratch: Workspace, definition: Definition, rivals: _Rivals, plan_of: Plan
 ) -> None:
     """Learn by the same learner as ours from the same store, judged by nobody."""
-    config = plan_of.config or TrainConfig(seed=plan_of.seed)
+    config = plan_of.training
     try:
         cutoff = newest_cutoff(scratch.store)
         rows = build_dataset(

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.catalog import column_kinds
 from features.clock import iso
-from features.frames import Category, FeatureFrame
+from features.frames import Category
 from features.store.engine import Connection
 from features.store.history import newest_facts
-from features.store.logged import inputs_of, scored_by_week
+from features.store.logged import scored_by_week
 from features.store.promotions import BundleRecord, list_bundles, list_decisions
 from features.store.reports import MONITOR, Report, record_report
 from models.propensity import PropensityModel
@@ -30,11 +29,19 @@ from training.loop.bands import bands_of, gains_of
 from training.loop.drifting import drift_of
 from training.loop.estimated import estimated, prior_shift
 from training.loop.logged import WEEK, Logged, read_logged
-from training.loop.monitor import LONGEST, RECENT, Ground, Groundless, Monitoring, ground_of, judged
+from training.loop.monitor import (
+    RECENT,
+    Ground,
+    Groundless,
+    Monitoring,
+    ground_of,
+    judged,
+    read_since,
+)
 from training.loop.periods import Outcomes, by_part, by_period
 from training.loop.sections import sections
 from training.metrics import cumulative_gain, reliability_bins
-from training.segments import dimensions_of
+from training.segments import dimensions_of, scored_frame
 from training.unseen import as_trained, calibrated_through
 from training.wrong_where import where_wrong
 
@@ -108,7 +115,7 @@ def _shown(workspace: Workspace, ground: Ground, bundles: Sequence[BundleRecord]
         workspace.store,
         ground.model.definition,
         [bundle.digest for bundle in bundles if bundle.definition == agreed],
-        since=ground.cutoff - ground.wait - LONGEST,
+        since=read_since(ground.cutoff, ground.wait),
         cutoff=ground.cutoff,
         before=ground.now,
     )
@@ -117,7 +124,7 @@ def _shown(workspace: Workspace, ground: Ground, bundles: Sequence[BundleRecord]
 def _records(connection: Connection, ground: Ground, bundles: Sequence[BundleRecord]) -> JSON:
     """The model, which bundle scored when, what was decided, and what the calibration says."""
     model, about = ground.model, ground.model.about
-    since = ground.cutoff - ground.wait - LONGEST
+    since = read_since(ground.cutoff, ground.wait)
     made = {bundle.digest: bundle for bundle in bundles}
     decisions = list_decisions(connection)[-MOST_DECISIONS:]
     return {
@@ -254,18 +261,11 @@ def _sampled(rows: Logged, seed: int) -> Logged:
     return rows.take(np.isin(rows.lead, kept))
 
 
-def frame_of(connection: Connection, model: PropensityModel, rows: Logged) -> FeatureFrame:
-    """The categories among the inputs of scores, as they were when they were given."""
-    inputs = inputs_of(connection, rows.id.tolist())
-    kinds = {name: kind for name, kind in column_kinds(model.catalog).items() if kind == "category"}
-    return FeatureFrame.of_rows(inputs, kinds, as_of=rows.as_of)
-
-
 def _parts(connection: Connection, model: PropensityModel, rows: Logged) -> dict[str, Category]:
     """By what scores are taken apart: month, route, the segments agreed on, and the sources."""
     if not len(rows):
         return {}
-    frame = frame_of(connection, model, rows)
+    frame = scored_frame(connection, model, rows.id, rows.as_of)
     found = dimensions_of(frame, rows.probability, model)
     labels = {spec.name: spec.label for spec in model.catalog}
     for attribute in model.definition.attributes:
@@ -306,9 +306,9 @@ def _segment_alarms(connection: Connection, ground: Ground) -> list[JSON]:
     """The alarms of the parts with the most scores; together as rarely false as promised."""
     watched = ground.watched
     rows = ground.rows.take(watched)
-    if len(rows) > MOST_ROWS or not len(rows):
-        newest = watched[-MOST_ROWS:]
-        watched, rows = newest, ground.rows.take(newest)
+    if len(rows) > MOST_ROWS:
+        watched = watched[newest_whole_weeks(rows.week, MOST_ROWS)]
+        rows = ground.rows.take(watched)
     parts = _lasting(_parts(connection, ground.model, rows))
     threshold, found = segment_threshold(MOST_SEGMENTS), []
     for dimension, name, here in _largest(parts):
@@ -329,6 +329,19 @@ def _segment_alarms(connection: Connection, ground: Ground) -> list[JSON]:
             }
         )
     return found
+
+
+def newest_whole_weeks(week: Ints, most: int) -> Ints:
+    """The rows of the newest weeks that hold at most so many together; at least of the newest week.
+
+    Args:
+        week: number of the week of each row, growing, shape (n,).
+        most: rows.
+    """
+    first = np.searchsorted(week, week[-most:], side="left")
+    whole = first[first >= len(week) - most]
+    begin = whole[0] if len(whole) else np.searchsorted(week, week[-1], side="left")
+    return np.arange(begin, len(week))
 
 
 def _largest(parts: Mapping[str, Category]) -> list[tuple[str, str, Ints]]:

@@ -8,7 +8,7 @@ is not done again; the bundle it left is decided about.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from features.clock import days
 from features.store.promotions import (
@@ -21,10 +21,10 @@ from features.store.promotions import (
 from features.store.shadows import undecided
 from models.workspace import Workspace
 from training.config import TrainConfig
+from training.intervals import normal_quantile
 from training.loop.verdict import REBUILT, challenger_verdict
 from training.promote import put_in_force
 from training.run import Watching, train
-from training.intervals import normal_quantile
 from training.verdicts import Verdict, stands_at
 
 LEFT_OVER_DAYS = 1.0
@@ -69,7 +69,7 @@ def retrain(
     """
     left = _left_over(workspace, now)
     if left is None:
-        chosen = config or TrainConfig(seed=seed)
+        chosen = replace(config or TrainConfig(), seed=seed)
         left = train(workspace, chosen, now=now, watching=Watching(warn=warn)).digest
     return decide(workspace, left, now=now, by=by, seed=seed, warn=warn)
 

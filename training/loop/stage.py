@@ -57,7 +57,7 @@ def loop_of(workspace: Workspace, seed: int, policy: Policy, plan: Plan) -> Loop
     """The loop of a scratch installation, with the real monitor."""
     return Loop(
         workspace,
-        lambda now: monitor(workspace, now=now, seed=seed),
+        lambda now: monitor(workspace, now=now),
         BY,
         seed=seed,
         policy=policy,

@@ -94,7 +94,7 @@ class Crew:
         )
 
     def _watch(self, now: int) -> Any:
-        return monitor(self.workspace, now=now, seed=self.seed)
+        return monitor(self.workspace, now=now)
 
     def _monitor(self, now: int, _stop: Callable[[], bool]) -> Said:
         seen = make_report(self.workspace, now=now, seed=self.seed)

@@ -241,6 +241,7 @@ def test_a_timeline_tells_what_happened_newest_first(store: Store) -> None:
         ]
         assert told[2] | {"id": 0} == {
             "sort": "event",
+            "of": None,
             "id": 0,
             "lead": ANY,
             "occurred_at": NOW - 8,

@@ -20,12 +20,21 @@ from features.lifecycle import is_open
 from features.pipeline import compute_features
 from features.store.engine import Store
 from features.store.erasure import erase
-from features.store.history import load_facts
+from features.store.history import load_facts, timeline
 from features.store.ingest import ingest
-from features.store.merges import Merge, Merged, known_merges, record_merges
+from features.store.merges import (
+    Merge,
+    Merged,
+    Numbering,
+    known_families,
+    known_merges,
+    record_merges,
+)
 from features.store.outcomes import Deal, load_outcomes, record_deals, record_merged
+from serving.timeline_view import happenings
 
 AGREED = agreed()
+TIMES = ("occurred_at", "recorded_at")
 LEADS = ("ada", "bo", "cy")
 OPENED = NOW - 90 * DAY
 
@@ -69,6 +78,10 @@ def won(lead: str, days_ago: int, **more: object) -> Deal:
 
 def merge(lead: str, survivor: str, days_ago: int) -> Merge:
     return Merge(lead=lead, survivor=survivor, recorded_at=NOW - days_ago * DAY)
+
+
+def split(lead: str, days_ago: int) -> Merge:
+    return Merge(lead=lead, survivor=None, recorded_at=NOW - days_ago * DAY)
 
 
 def features(connection: Connection, as_of: int) -> list[dict[str, object]]:
@@ -144,6 +157,7 @@ def test_a_merge_that_is_told_after_the_deal_closes_the_survivor_as_if_told_befo
                 st.sampled_from(LEADS),
                 st.integers(1, 6),
             ).filter(lambda one: one.lead != one.survivor),
+            st.builds(split, st.sampled_from(LEADS), st.integers(1, 6)),
             st.builds(won, st.sampled_from(LEADS), st.integers(1, 6)),
             st.builds(visit, st.sampled_from(LEADS), st.integers(1, 6)),
         ),
@@ -169,6 +183,61 @@ def test_facts_deals_and_merges_in_any_order_leave_the_same_state(
     assert repr(left(data.draw(st.permutations(things)))) == repr(left(things))
 
 
+def test_a_merge_that_is_taken_back_leaves_what_there_would_be_without_it(store: Store) -> None:
+    """In whatever order it is told: features, who is open, whose deals are whose."""
+    things = [visit("ada", 20), visit("ada", 3), won("ada", 5)]
+    with undone(store) as connection:
+        told(connection, things)
+        without = (features(connection, NOW), open_at(connection, NOW))
+        deals = load_outcomes(connection, LEADS, NOW).lead.tolist()
+    mistake = [merge("ada", "bo", 10), split("ada", 2)]
+    for order in ([*things, *mistake], [*mistake, *things], [*reversed(mistake), *things]):
+        with undone(store) as connection:
+            told(connection, order)
+            assert (features(connection, NOW), open_at(connection, NOW)) == without
+            assert load_outcomes(connection, LEADS, NOW).lead.tolist() == deals
+            # Before it was taken back they were one.
+            assert load_outcomes(connection, LEADS, NOW - 3 * DAY).lead.tolist() == [0, 1]
+            assert known_families(connection, NOW).last_survivors() == {}
+            assert known_families(connection, NOW).last_survivors(NOW - 3 * DAY) == {"ada": "bo"}
+
+
+def test_the_timeline_marks_what_was_told_of_a_lead_that_became_part_of_it(store: Store) -> None:
+    with undone(store) as connection:
+        told(
+            connection, [visit("ada", 20), visit("bo", 15), visit("ada", 3), merge("ada", "bo", 10)]
+        )
+
+        def visits(before: int) -> list[tuple[int, int, str | None]]:
+            facts = [f for f in timeline(connection, "bo", before) if f["sort"] == "event"]
+            days = [[(NOW - f[name]) // DAY for name in TIMES] for f in facts]
+            return [(*pair, f["of"]) for pair, f in zip(days, facts, strict=True)]
+
+        assert visits(NOW - 10 * DAY) == [(15, 15, None)]
+        assert visits(NOW) == [(3, 3, "ada"), (15, 15, None), (20, 10, "ada")]
+        sorts = [fact["sort"] for fact in timeline(connection, "bo", NOW)]
+        assert sorts.count("version") == 1, "how it stands is said of the survivor alone"
+        marked = happenings(AGREED, timeline(connection, "bo", NOW), 1, NOW)
+    assert [one.detail for one in marked][:2] == ["told of ada, which is one with this lead", ""]
+
+
+def test_a_lead_that_was_taken_apart_may_be_merged_again(store: Store) -> None:
+    things = [merge("ada", "bo", 10), split("ada", 6), merge("ada", "cy", 4), split("bo", 1)]
+    for order in (things, things[::-1]):
+        with undone(store) as connection:
+            told(connection, order)
+            assert known_families(connection, None).last_survivors() == {"ada": "cy"}
+
+
+def test_a_split_is_told_twice_and_written_once(store: Store) -> None:
+    with undone(store) as connection:
+        told(connection, [merge("ada", "bo", 1)])
+        again = [Merge(lead="ada", survivor=None, recorded_at=NOW)]
+        assert record_merges(connection, again, NOW).added == 1
+        assert record_merges(connection, again, NOW + 0).unchanged == 1
+        assert known_merges(connection, None).into == {}
+
+
 def test_a_ring_is_broken_where_it_closes_and_a_second_merge_of_a_lead_is_nothing(
     store: Store,
 ) -> None:
@@ -185,6 +254,20 @@ def test_a_chain_is_one_since_its_last_link() -> None:
     assert merged.one_since(1, 4) is None
     assert merged.family([2]) == {1, 2, 3}
     assert [merged.holder(1, at) for at in (49, 50)] == [1, 3]
+
+
+def test_leads_that_became_one_share_a_number_and_were_two_until_that_was_known(
+    store: Store,
+) -> None:
+    with undone(store) as connection:
+        told(connection, [merge("ada", "bo", 10), merge("bo", "cy", 5)])
+        families = known_families(connection, NOW)
+        assert known_families(connection, NOW - 10 * DAY).last_survivors() == {}
+    assert families.last_survivors() == {"ada": "cy", "bo": "cy"}
+    assert families.last_survivors(NOW - 5 * DAY) == {"ada": "bo"}
+    portions = [["x", "bo"], ["ada", "y"], ["z", "cy"]]
+    numbering = Numbering(families)
+    assert [numbering.of(portion).tolist() for portion in portions] == [[0, 1], [1, 3], [4, 1]]
 
 
 def test_a_merge_is_told_twice_and_written_once_and_a_stranger_is_named(store: Store) -> None:

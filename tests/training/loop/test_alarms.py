@@ -45,8 +45,9 @@ def slowly(
             for one in [w for w in weeks if start <= w <= last]:
                 rows = [i for i, w in enumerate(week) if w == one]
                 odds = [math.log(p[i] / (1 - p[i])) for i in rows]
-                centre = sum(odds) / len(odds)
+                before = [math.log(a / (1 - a)) for a, w in zip(p, week, strict=True) if w < one]
                 for i, said in zip(rows, odds, strict=True):
+                    centre = sum(before) / len(before) if before else said
                     told = 1 / (1 + math.exp(-(centre + bet.slope * (said - centre) + bet.level)))
                     product *= told / p[i] if y[i] else (1 - told) / (1 - p[i])
             total += product
@@ -91,6 +92,19 @@ def test_with_true_probabilities_the_e_value_grows_by_one_a_week_on_average_and_
         chance = float(np.prod(np.where(y == 1, p, 1 - p)))
         mean += chance * np.exp(watch(p, y, week).log_e)
     assert mean == pytest.approx([1.0, 2.0, 3.0], rel=1e-12)
+
+
+def test_the_bets_are_fair_where_later_scores_of_a_week_follow_what_came_of_earlier_ones() -> None:
+    """What is said of the second lead of a week depends on whether the first one won."""
+    mean = np.zeros(2)
+    for outcome in itertools.product([0, 1], repeat=4):
+        p, chance = [], 1.0
+        for i, won in enumerate(outcome):
+            said = 0.3 if i % 2 == 0 else (0.9 if outcome[i - 1] else 0.05)
+            p.append(said)
+            chance *= said if won else 1 - said
+        mean += chance * np.exp(watch(p, outcome, [0, 0, 1, 1]).log_e)
+    assert mean == pytest.approx([1.0, 2.0], rel=1e-12)
 
 
 def test_the_threshold_is_what_the_promised_share_of_false_alarms_asks_for() -> None:
@@ -159,6 +173,6 @@ def test_an_alarm_stays_raised_when_good_weeks_follow() -> None:
 def test_without_outcomes_it_stands_at_nothing_and_certainties_do_not_break_it() -> None:
     nothing = watch([], [], [])
     assert (nothing.raised_in, nothing.e_value, nothing.highest) == (None, 0.0, 0.0)
-    found = watch([0.0, 1.0, 0.0, 1.0] * 50, [1, 0, 1, 0] * 50, [0] * 200)
-    assert found.raised_in == 0
+    found = watch([0.0, 1.0, 0.0, 1.0] * 50, [1, 0, 1, 0] * 50, [0] * 100 + [1] * 100)
+    assert found.raised_in == 1, "a slope is wrong about the middle of the weeks before"
     assert math.isfinite(found.e_value)

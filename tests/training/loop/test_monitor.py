@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,12 @@ import pytest
 from agreed import agreed
 from watched_company import FIRST, WAIT, Watched, show, watched
 
-from features.clock import DAY, HOUR
-from features.store.outcomes import Deal
+from features.clock import DAY, HOUR, iso
+from features.store.merges import Merge
+from features.store.outcomes import Deal, record_merged
 from features.store.promotions import champion
 from models.log_odds import logit, sigmoid
-from training.loop.logged import WEEK, one_at_a_time, read_logged
+from training.loop.logged import WEEK, Logged, one_at_a_time, read_logged
 from training.loop.monitor import Ground, ground_of, monitor
 
 
@@ -154,6 +156,30 @@ def test_a_lead_scored_every_other_day_is_one_a_week_and_one_at_a_time_for_the_a
     assert set(rows.y[rows.as_of <= begin + 30 * DAY].tolist()) == {1}
 
 
+def test_leads_that_became_one_are_one_piece_of_evidence(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    company = watched(tmp_path, migrated_sqlite, weeks=2, per_week=5)
+    twins = ("W000-001", "W000-003", "W001-002")
+    cutoff = company.after(20)
+
+    def read() -> Logged:
+        store = company.workspace.store
+        return read_logged(store, agreed(), [company.digest], since=0, cutoff=cutoff)
+
+    before = read()
+    with company.workspace.store.write() as connection:
+        given = [Merge(lead=one, survivor=twins[2], recorded_at=cutoff - DAY) for one in twins[:2]]
+        assert record_merged(connection, given, agreed(), cutoff).added == 2
+    rows = read()
+    assert (len(np.unique(before.lead)), len(np.unique(rows.lead))) == (10, 8)
+    # In the first week two of the three were shown: the one shown first counts.
+    assert (len(before), len(rows)) == (10, 9)
+    shared = rows.take(rows.lead == np.argmax(np.bincount(rows.lead)))
+    assert np.diff(shared.week).tolist() == [1]
+    assert len(set(shared.known_since.tolist())) == 1
+
+
 @pytest.mark.parametrize("channel", ["payload", "shadow"])
 def test_scores_that_promised_nobody_anything_do_not_count(
     channel: str, tmp_path: Path, migrated_sqlite: Path
@@ -173,6 +199,30 @@ def test_a_score_shows_as_it_was_said(calm: Watched) -> None:
     )
     assert logit(rows.probability) == pytest.approx(rows.raw)
     assert np.all(np.diff(rows.scored_at) >= 0)
+
+
+def test_a_fresh_calibration_is_watched_by_outcomes_that_it_cannot_have_learned_from(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    """A lead known to it from an earlier row shares its deal with that row, until the calibration."""
+    company = watched(tmp_path, migrated_sqlite, weeks=1, per_week=5)
+    through = (FIRST + 1) * WEEK
+    made = through + WAIT
+    instants = [through - DAY, through + DAY, made - 1, made + WEEK]
+    show(company.workspace, ["Old"] * 4, np.array(instants), np.zeros(4), company.digest)
+    later = np.array([through + 2 * DAY, made - HOUR])
+    show(company.workspace, ["New", "Newer"], later, np.zeros(2), company.digest)
+    ground = ground_of(company.workspace, company.after(60))
+    assert isinstance(ground, Ground)
+    assert ground.own.all(), "without a recalibration all of the line's scores count"
+    calibration = {
+        **ground.model.about["calibration"],
+        "through_instant": through,
+        "calibrated_at": iso(made),
+    }
+    about = {**ground.model.about, "calibration": calibration}
+    fresh = replace(ground, model=replace(ground.model, about=about))
+    assert fresh.rows.as_of[fresh.own].tolist() == [*later.tolist(), made + WEEK]
 
 
 def test_without_a_model_or_a_deal_it_says_what_is_missing(

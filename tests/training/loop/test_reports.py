@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from watched_company import Watched, watched
 
+from features.clock import DAY, HOUR
 from features.store.reports import MONITOR, newest_report, newest_summary, past_reports
 from training.intervals import wilson_interval
 from training.loop.bands import EDGES, bands_of, gains_of
-from training.loop.monitor import Monitoring, monitor
+from training.loop.logged import WEEK
+from training.loop.monitor import Monitoring, monitor, read_since
 from training.loop.page import page
-from training.loop.reports import keep, make_report
+from training.loop.reports import keep, make_report, newest_whole_weeks
 from training.loop.sections import sections
 
 HOSTILE = '<script>window.hacked=1</script>"'
@@ -39,6 +41,18 @@ def test_a_report_holds_the_monitors_verdict_and_is_plain_json(
     content = found.to_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert {part["dimension"] for part in content["where"]["parts"]} >= {"Route"}
+
+
+@pytest.mark.parametrize(("most", "kept"), [(9, 9), (8, 5), (5, 5), (4, 2), (2, 2), (1, 2)])
+def test_the_alarm_of_a_part_is_fed_whole_weeks(most: int, kept: int) -> None:
+    """Weeks of 4, 3 and 2 scores: a week that does not fit as a whole is left out."""
+    week = np.repeat([7, 8, 9], [4, 3, 2])
+    assert newest_whole_weeks(week, most).tolist() == list(range(9 - kept, 9))
+
+
+def test_scores_are_read_from_the_beginning_of_a_week() -> None:
+    instants = 3_000 * WEEK + np.arange(0, 7 * DAY, 5 * HOUR)
+    assert len({read_since(at, 93 * DAY) % WEEK for at in instants.tolist()} - {0}) == 0
 
 
 def test_the_same_ledger_gives_the_same_report(company: Watched, found: Monitoring) -> None:
