@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agreed import DEFINITION_TEXT, NOW, agreed
 from models_made import fill, lead_id, promote, put_bundle, workspace_of
+from shell import Run, shell
 from sqlalchemy import func, select
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from features.errors import DefinitionError, NotEnoughEvidenceError, NotFoundError
 from features.store.engine import Store
@@ -41,8 +41,6 @@ sources:
     fields: {id: id, lead: lead, ending: stage, closed_at: closed}
 """
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
 def run(tmp_path: Path, sqlite_store: Store) -> Run:
@@ -59,18 +57,7 @@ def run(tmp_path: Path, sqlite_store: Store) -> Run:
         )
     crm.close()
 
-    def invoke(*arguments: str) -> Result:
-        environment = {
-            "PROPENSITY_DATA_DIR": str(tmp_path),
-            "COLUMNS": "200",
-            "CRM": f"sqlite:///{tmp_path / 'crm.db'}",
-        }
-        result = CliRunner().invoke(app, arguments, env=environment)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return invoke
+    return shell(app, tmp_path, CRM=f"sqlite:///{tmp_path / 'crm.db'}")
 
 
 def said(result: Result) -> Any:
