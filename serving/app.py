@@ -188,7 +188,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
             clock,
             settings.queue_refresh_minutes,
             holder=worker_name(),
-            lease_seconds=settings.lease_seconds,
+            lease_seconds=workspace.lease_seconds,
         ),
         keys=KeyRing(workspace.store, settings.key_cache_seconds, clock),
         pace=Pace(settings),

@@ -139,6 +139,7 @@ class Crew:
             definition=self.workspace.definition(),
             now=now,
             holder=f"{self.by} {now}",
+            lease_seconds=self.workspace.lease_seconds,
         )
         if done.failed:
             raise SourceError("; ".join(done.failed.values()))
