@@ -284,6 +284,6 @@ class Loop:
         definition = self.workspace.definition()
         if definition.cohorts.every_days is None:
             return True
-        wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
+        wait = definition.outcome_wait
         every = days(definition.cohorts.every_days)
         return (now - wait) // every > (since - wait) // every
