@@ -259,7 +259,7 @@ def wants_page(request: Request) -> bool:
     """Whether a person in a browser asked, for something that is a page."""
     # What replaces a part of a page is asked for by a script, which accepts anything.
     accepts = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
-    return accepts and not request.url.path.startswith(_API)
+    return accepts and not request.scope["path"].startswith(_API)
 
 
 def _request_id(request: Request) -> str:

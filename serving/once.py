@@ -192,9 +192,9 @@ def _parts(part: Any) -> list[Any]:
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
-    """A digest of everything that was asked."""
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    return hashlib.sha256(asked + body).hexdigest()
+    """A digest of everything that was asked, whatever bytes it is made of."""
+    path = f"{request.method} {request.scope['path']}?".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(path + request.scope["query_string"] + b"\n" + body).hexdigest()
 
 
 def _kept(answer: Response) -> Answer:
