@@ -178,6 +178,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     is_durable = settings.ledger_durability == "durable"
     ledger = LedgerWriter(workspace.store, settings.ledger_queue, is_durable)
     metrics.ledger_waiting.set_function(lambda: ledger.waiting)
+    shown = ShownLog(workspace.store)
+    metrics.shown_dropped.set_function(lambda: shown.dropped)
     return Service(
         settings=settings,
         workspace=workspace,
@@ -198,7 +200,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         clock=clock,
         ledger=ledger,
         rounds=Rounds(workspace.store, ledger),
-        shown=ShownLog(workspace.store),
+        shown=shown,
         reach=Reach(workspace.store),
     )
 

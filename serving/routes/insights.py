@@ -102,8 +102,8 @@ def _last_score(connection: Connection, lead: str, now: int) -> int:
     Raises:
         NotFoundError: none was given.
     """
-    for score in score_history(connection, lead, 100):
-        if score["channel"] != "payload" and score["as_of"] < now:
+    for score in score_history(connection, lead, 100, stored_only=True):
+        if score["as_of"] < now:
             return int(score["as_of"])
     raise NotFoundError(
         "no score was given of this lead yet", hint="Say with `since` what to compare with."

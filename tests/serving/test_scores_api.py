@@ -234,3 +234,18 @@ def test_every_lead_of_the_company_can_be_scored(served_lite: Served) -> None:
     leads = [{"lead": lead_id(i)} for i in range(240)]
     said = served_lite.post("/v1/scores/batch", json={"leads": leads}).json()
     assert said["scored"] == len({record.lead for record in company()}) == 240
+
+
+def test_a_rep_sees_scores_of_the_lead_and_not_what_others_made_up_of_it(
+    served_lite: Served,
+) -> None:
+    lead = {"lead": "L-0006"}
+    stored = served_lite.post("/v1/scores", json=lead).json()["score_id"]
+    made_up = {**lead, "attributes": {"city": "Nowhere at all"}}
+    what_if = served_lite.post("/v1/scores", json=made_up).json()["score_id"]
+    seen = {
+        role: [one["score_id"] for one in answer.json()["scores"]]
+        for role in ("rep", "crm", "analyst")
+        if (answer := served_lite.get("/v1/leads/L-0006/scores?limit=1", role)).is_success
+    }
+    assert seen == {"rep": [stored], "crm": [what_if], "analyst": [what_if]}
