@@ -21,9 +21,10 @@ from features.store.ledger import score_history
 from models.changes import changes
 from models.propensity import Scores
 from models.questions import OpenQuestion, open_questions
-from serving.answers import ChangesAnswer, QuestionsAnswer, moment
+from serving.answers import moment
 from serving.contracts import Moment
 from serving.deps import CallerDep, Conn, NowDep, ServiceDep
+from serving.insight_answers import ChangesAnswer, QuestionsAnswer
 from serving.limits import JsonRoute
 from serving.records import instant_asked
 from serving.routes.scores import LeadPath, profile_for
