@@ -69,6 +69,22 @@ _NOTE_USES_SECONDS = 30.0
 _WRITE_SHOWN_SECONDS = 1.0
 STATIC = Path(__file__).parent / "static"
 
+_ROUTERS = (
+    scores.router,
+    replays.router,
+    insights.router,
+    ingest.router,
+    webhooks.router,
+    erasure.router,
+    queue.router,
+    model.router,
+    health.router,
+    sign_in.router,
+    pages.router,
+    reports.router,
+    reports.pages,
+)
+
 DESCRIPTION = """\
 Turns what is known about a lead into the probability that it buys within a horizon, and says why.
 
@@ -139,22 +155,8 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     app.add_middleware(LeadIds)
     app.add_middleware(NoNakedError)
     app.surround(settings, metrics)
-    for part in (
-        scores,
-        replays,
-        insights,
-        ingest,
-        webhooks,
-        erasure,
-        queue,
-        model,
-        health,
-        sign_in,
-        pages,
-        reports,
-    ):
-        app.include_router(part.router)
-    app.include_router(reports.pages)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]

@@ -61,7 +61,7 @@ class Seen(Protocol):
         """As plain content."""
 
 
-Watch = Callable[[int], Seen]
+Monitor = Callable[[int], Seen]
 """Looks at the scores as shown, at an instant."""
 
 
@@ -111,7 +111,7 @@ class Loop:
     """
 
     workspace: Workspace
-    watch: Watch
+    watch: Monitor
     by: str
     seed: int = 0
     policy: Policy = field(default_factory=Policy)

@@ -20,7 +20,7 @@ from features.store.promotions import (
 from features.store.shadows import undecided
 from models.workspace import Workspace
 from training.config import TrainConfig
-from training.loop.verdict import REBUILT, challenger_verdict
+from training.loop.challengers import REBUILT, challenger_verdict
 from training.promote import carry_out
 from training.run import Watching, train
 from training.verdicts import Verdict, stands_at

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from agreed import NOW, agreed
 from models_made import fill, lead_id, workspace_of
+from own_crm import BROKEN, SOURCES, make_crm
 from served import Served
 from sqlalchemy import update
 
@@ -26,26 +26,6 @@ from training.loop import steps as steps_module
 from training.loop.steps import KEEP_BACKUPS, Crew
 from training.loop.worker import Ran, run_step
 from training.verdicts import Verdict
-
-SOURCES = """
-format: 1
-sources:
-  crm:
-    kind: sql
-    url_env: CRM
-    query: SELECT * FROM deals
-    changed: changed
-    changed_as: text
-    fields: {id: id, lead: lead, ending: stage, closed_at: closed}
-"""
-BROKEN = """
-  broken:
-    kind: sql
-    url_env: NOT_SET
-    query: SELECT 1
-    changed: changed
-    fields: {id: id, lead: lead, ending: stage, closed_at: closed}
-"""
 
 
 def ran(workspace: Workspace, step: str, now: int = NOW) -> Ran:
@@ -66,13 +46,8 @@ def home(sqlite_store: Store, tmp_path: Path) -> Iterator[Workspace]:
 @pytest.fixture
 def crm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A CRM in which three deals closed, one of a lead that is not here."""
-    with sqlite3.connect(tmp_path / "crm.db") as connection:
-        connection.execute("CREATE TABLE deals (id, lead, stage, closed, changed)")
-        row = ("won", "2026-04-01", "2026-04-02 10:00:00")
-        told = [("d1", lead_id(1), *row), ("d2", lead_id(2), *row), ("d3", "unheard of", *row)]
-        connection.executemany("INSERT INTO deals VALUES (?, ?, ?, ?, ?)", told)
-    connection.close()
-    monkeypatch.setenv("CRM", f"sqlite:///{tmp_path / 'crm.db'}")
+    told = [("d1", lead_id(1), "won"), ("d2", lead_id(2), "won"), ("d3", "unheard of", "won")]
+    monkeypatch.setenv("CRM", make_crm(tmp_path, told))
 
 
 def test_outcomes_are_fetched_from_all_sources_and_once(home: Workspace, crm: None) -> None:
