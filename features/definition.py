@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from features.clock import days
 from features.errors import DefinitionError, Problem, shown
 from features.sources import Source
 from features.yaml_text import read_yaml, write_yaml
@@ -273,6 +274,17 @@ class Definition(_Part):
     routes: tuple[Route, ...] = DEFAULT_ROUTES
     abstention: Abstention | None = None
     sources: tuple[Source, ...] = ()
+
+    @property
+    def outcome_wait(self) -> int:
+        """How long after an instant the outcome promised there counts, in microseconds.
+
+        One horizon and the reporting lag. Without a horizon it counts as soon as the lead closes,
+        however soon that is: 0.
+        """
+        if self.horizon_days is None:
+            return 0
+        return days(self.horizon_days) + days(self.reporting_lag_days)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:

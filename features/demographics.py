@@ -10,12 +10,10 @@ import numpy as np
 from features.catalog import FeatureSpec
 from features.clock import in_days
 from features.definition import Attribute, Definition
-from features.facts import Facts, Queries
+from features.facts import KINDS, Facts, Queries
 from features.frames import Category, Column
 from features.plans import planned
 from features.windows import count, days_since, first, last, see
-
-_KINDS = ("prospect", "client")
 
 
 def specs(definition: Definition) -> list[FeatureSpec]:
@@ -28,7 +26,7 @@ def specs(definition: Definition) -> list[FeatureSpec]:
             label="Kind of lead",
             phrase="{value}",
             missing="kind not known",
-            levels=_KINDS,
+            levels=KINDS,
         ),
         FeatureSpec(
             name="lead_age_days",
@@ -55,7 +53,7 @@ def compute(facts: Facts, queries: Queries, definition: Definition) -> dict[str,
     """The columns of `specs`, each of shape (n,)."""
     seen = see(facts.versions, queries)
     version = last(seen)
-    kind = Category(facts.versions.code, _KINDS).take(version)
+    kind = Category(facts.versions.code, KINDS).take(version)
     columns: dict[str, Column] = {
         "lead_kind": kind,
         "lead_age_days": days_since(seen, first(seen)),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ from features.frames import Columns
 Ints = NDArray[np.int64]
 Value = str | float | bool | None
 Kind = Literal["prospect", "client"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def attributes_text(attributes: Mapping[str, Value]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from features.clock import DAY, iso
 from features.definition import UNKNOWN, Attribute, Definition
 from features.errors import Problem, shown
-from features.facts import Answer, Event, LeadVersion, Record, StageChange, Value
+from features.facts import KINDS, Answer, Event, LeadVersion, Record, StageChange, Value
 from features.plans import planned
 
 LONGEST_TEXT = 300
@@ -120,7 +120,7 @@ def shown_instant(instant: int) -> str:
 
 
 def _version(record: LeadVersion, definition: Definition, where: str) -> Iterable[Problem]:
-    if record.kind not in ("prospect", "client"):
+    if record.kind not in KINDS:
         yield Problem(where, "kind", shown(record.kind), "must be prospect or client")
     for field, text in (("owner", record.owner), ("name", record.name)):
         if text is not None and (wrong := text_problem(text)):

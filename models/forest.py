@@ -21,8 +21,6 @@ from models.forest_text import BeyondKernelError, Floats, Ints, TextTree, read_t
 LANES = 8
 """Points of a quadrature that the kernel takes at once."""
 
-_ROWS_OF_A_GRID = 3
-
 
 class Forest(NamedTuple):
     """Trees as tables. Where trees follow one another, `trees` says where each begins.

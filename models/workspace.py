@@ -6,19 +6,26 @@
     PROPENSITY_SOURCES     the file of outcome sources, by default `sources.yaml` beside the definition
     PROPENSITY_MLFLOW      MLflow's tracking URI, by default SQLite in the data directory; `off`: none
 
+    PROPENSITY_LEASE_SECONDS    how long work waits for a process that died doing it, by default 60
+
 Nothing is read from the environment at import: the command line does it once and hands it on.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 from features.definition import Definition, read_definition
+from features.errors import InputError
 from features.store.engine import Store
+from features.store.leases import TERM_SECONDS
 from models.registry import Registry
+
+_SHORTEST_TERM = 3.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,7 @@ class Workspace:
         definition_path: the lead definition's file.
         mlflow_uri: where training runs are tracked.
         sources_file: the file of outcome sources; None: `sources.yaml` beside the definition.
+        lease_seconds: the term of leases: how long work waits for a process that died doing it.
     """
 
     data_dir: Path
@@ -38,10 +46,15 @@ class Workspace:
     definition_path: Path
     mlflow_uri: str = field(repr=False)
     sources_file: Path | None = None
+    lease_seconds: float = TERM_SECONDS
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Workspace:
-        """The installation that these environment variables describe."""
+        """The installation that these environment variables describe.
+
+        Raises:
+            InputError: `PROPENSITY_LEASE_SECONDS` is no number of seconds, or too few.
+        """
         data_dir = Path(environment.get("PROPENSITY_DATA_DIR") or "var").resolve()
         return cls(
             data_dir=data_dir,
@@ -53,6 +66,7 @@ class Workspace:
             mlflow_uri=environment.get("PROPENSITY_MLFLOW")
             or f"sqlite:///{data_dir / 'mlflow.db'}",
             sources_file=Path(named) if (named := environment.get("PROPENSITY_SOURCES")) else None,
+            lease_seconds=_lease_seconds(environment.get("PROPENSITY_LEASE_SECONDS") or ""),
         )
 
     @cached_property
@@ -83,3 +97,17 @@ class Workspace:
     def definition(self) -> Definition:
         """The lead definition as it stands in its file now."""
         return read_definition(self.definition_path)
+
+
+def _lease_seconds(given: str) -> float:
+    """The term as it was given; below three seconds a slow disk would look like a dead holder."""
+    try:
+        seconds = float(given or TERM_SECONDS)
+    except ValueError:
+        seconds = math.nan
+    if not _SHORTEST_TERM <= seconds < math.inf:
+        raise InputError(
+            f"PROPENSITY_LEASE_SECONDS is {given!r}",
+            hint=f"It must be a number of seconds, {_SHORTEST_TERM:g} or more.",
+        )
+    return seconds

@@ -69,6 +69,22 @@ _NOTE_USES_SECONDS = 30.0
 _WRITE_SHOWN_SECONDS = 1.0
 STATIC = Path(__file__).parent / "static"
 
+_ROUTERS = (
+    scores.router,
+    replays.router,
+    insights.router,
+    ingest.router,
+    webhooks.router,
+    erasure.router,
+    queue.router,
+    model.router,
+    health.router,
+    sign_in.router,
+    pages.router,
+    reports.router,
+    reports.pages,
+)
+
 DESCRIPTION = """\
 Turns what is known about a lead into the probability that it buys within a horizon, and says why.
 
@@ -139,22 +155,8 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     app.add_middleware(LeadIds)
     app.add_middleware(NoNakedError)
     app.surround(settings, metrics)
-    for part in (
-        scores,
-        replays,
-        insights,
-        ingest,
-        webhooks,
-        erasure,
-        queue,
-        model,
-        health,
-        sign_in,
-        pages,
-        reports,
-    ):
-        app.include_router(part.router)
-    app.include_router(reports.pages)
+    for router in _ROUTERS:
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
@@ -178,6 +180,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     is_durable = settings.ledger_durability == "durable"
     ledger = LedgerWriter(workspace.store, settings.ledger_queue, is_durable)
     metrics.ledger_waiting.set_function(lambda: ledger.waiting)
+    shown = ShownLog(workspace.store)
+    metrics.shown_dropped.set_function(lambda: shown.dropped)
     return Service(
         settings=settings,
         workspace=workspace,
@@ -188,7 +192,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
             clock,
             settings.queue_refresh_minutes,
             holder=worker_name(),
-            lease_seconds=settings.lease_seconds,
+            lease_seconds=workspace.lease_seconds,
         ),
         keys=KeyRing(workspace.store, settings.key_cache_seconds, clock),
         pace=Pace(settings),
@@ -198,7 +202,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         clock=clock,
         ledger=ledger,
         rounds=Rounds(workspace.store, ledger),
-        shown=ShownLog(workspace.store),
+        shown=shown,
         reach=Reach(workspace.store),
     )
 

@@ -211,7 +211,9 @@ def queue_refresh(as_json: Json = False) -> None:
             done += n
             show(done)
 
-        with holding(workspace.store, LEASE, worker_name()) as held:
+        with holding(
+            workspace.store, LEASE, worker_name(), seconds=workspace.lease_seconds
+        ) as held:
             scored = refresh_queue(
                 workspace.store, scorer, _now(), progress=advance, stop=lambda: held.is_lost
             )

@@ -23,6 +23,7 @@ from pydantic import (
 
 from features.clock import to_instant
 from features.errors import InputError
+from features.facts import Kind
 from features.quality import EARLIEST, LATEST, is_plain, text_problem
 from serving.errors import validation_problems
 
@@ -121,9 +122,6 @@ class GivenEvent(_Part):
     recorded_at: Moment | None = Field(
         None, description="When it became known; by default when it happened."
     )
-
-
-Kind = Literal["prospect", "client"]
 
 
 class ScoreRequest(_Part):

@@ -56,12 +56,17 @@ def _to_sign_in(request: Request, *, is_part: bool) -> Response:
     return RedirectResponse(address, status_code=303)
 
 
+_AS_SENT = "%!$&'()*+,;=:@/?"
+"""What an address is made of beside letters and figures; bytes of no text are escaped."""
+
+
 def _whole_page(request: Request) -> str:
     """The page that was asked for, or that the part asked for belongs to."""
     # As it was sent: what was decoded is another address, and cannot stand in a header.
-    sent = request.scope.get("raw_path") or quote(request.url.path).encode()
-    path = sent.decode("latin-1").partition("?")[0]
-    query = f"?{request.url.query}" if request.url.query else ""
+    sent = request.scope.get("raw_path") or request.scope["path"].encode("utf-8", "surrogatepass")
+    path = quote(sent.partition(b"?")[0], safe=_AS_SENT)
+    asked = quote(request.scope["query_string"], safe=_AS_SENT)
+    query = f"?{asked}" if asked else ""
     return f"{'/queue' if path == '/queue/rows' else path}{query}"
 
 

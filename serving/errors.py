@@ -11,7 +11,7 @@ A page that asks for HTML gets a page, if `app.state.error_page` makes one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -128,7 +128,7 @@ class Report:
     code: str
     detail: str
     hint: str = ""
-    problems: tuple[Problem, ...] = ()
+    problems: Sequence[Problem] = ()
     request_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -150,15 +150,30 @@ class Report:
         }
 
 
-def told(problems: Iterable[Problem], most: int = MOST_PROBLEMS) -> list[dict[str, str]]:
+class FirstProblems(list[Problem]):
+    """The problems of a row that may be listed, and how many `more` there were.
+
+    A body of bad rows has as many problems as values; what nobody is told need not be kept.
+    """
+
+    def __init__(self, problems: Sequence[Problem], most: int, more: int = 0) -> None:
+        super().__init__(problems[:most])
+        self.more = more + unkept(problems) + len(problems) - len(self)
+
+
+def unkept(problems: Sequence[Problem]) -> int:
+    """How many more problems there were than are kept."""
+    return problems.more if isinstance(problems, FirstProblems) else 0
+
+
+def told(problems: Sequence[Problem], most: int = MOST_PROBLEMS) -> list[dict[str, str]]:
     """Problems without the values that were sent; at most so many, and how many more."""
-    every = list(problems)
     found = [
         {"where": problem.where, "field": _short(problem.field), "message": problem.message}
-        for problem in every[:most]
+        for problem in problems[:most]
     ]
-    if len(every) > most:
-        message = f"{len(every) - most} more problems are not listed"
+    if more := len(problems) - len(found) + unkept(problems):
+        message = f"{more} more problems are not listed"
         found.append({"where": "the rest", "field": "", "message": message})
     return found
 
@@ -189,7 +204,7 @@ def report_of(error: PropensityError, request_id: str = "") -> Report:
         code=error.code,
         detail=detail if inside else error.message,
         hint="" if inside else error.hint,
-        problems=() if inside else tuple(error.problems),
+        problems=() if inside else error.problems,
         request_id=request_id,
         headers=headers,
     )
@@ -259,7 +274,7 @@ def wants_page(request: Request) -> bool:
     """Whether a person in a browser asked, for something that is a page."""
     # What replaces a part of a page is asked for by a script, which accepts anything.
     accepts = "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
-    return accepts and not request.url.path.startswith(_API)
+    return accepts and not request.scope["path"].startswith(_API)
 
 
 def _request_id(request: Request) -> str:

@@ -34,7 +34,7 @@ from serving.contracts import (
     read_part,
 )
 from serving.deps import Service
-from serving.errors import most_of_each, told
+from serving.errors import FirstProblems, most_of_each, told
 from serving.once import Once
 from serving.records import of_lead, of_row, problems_by_row
 from serving.scoring import Ask, LeadScore, Occasion, Result, score
@@ -130,10 +130,9 @@ def take(
         taken = Taken(0, 0, problems, ())
     parts.metrics.count_facts(sort.name, taken.added, taken.unchanged, len(taken.problems))
     if len(taken.problems) == len(rows):
-        raise InputError(
-            f"none of the {len(rows)} rows could be stored",
-            problems=problems_by_row(taken.problems),
-        )
+        error = InputError(f"none of the {len(rows)} rows could be stored")
+        error.problems = problems_by_row(taken.problems)
+        raise error
     return taken
 
 
@@ -148,7 +147,8 @@ def _read(
             record = _record(read_part(sort.shape, row, f"row {i + 1}"), definition, now)
             records[i] = record if source is None else replace(record, source=source)
         except InputError as error:
-            problems[i] = list(error.problems)
+            # The more rows are bad, the fewer problems of each are listed in the end.
+            problems[i] = FirstProblems(error.problems, most_of_each(len(problems) + 1))
     return records, problems
 
 

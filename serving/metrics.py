@@ -139,6 +139,11 @@ class Metrics:
             "Scores that wait to be written into the ledger, those being written among them.",
             registry=self.registry,
         )
+        self.shown_dropped = Gauge(
+            "propensity_shown_dropped_total",
+            "Showings that were never written down, because the database took no writes for too long.",
+            registry=self.registry,
+        )
         # To find the figure of some labels costs as much as to count: it is found once.
         self._request = lru_cache(_MOST_LABELS)(self.requests.labels)
         self._second = lru_cache(_MOST_LABELS)(self.seconds.labels)

@@ -75,7 +75,7 @@ class Envelope:
             await self._app(scope, receive, wrapped)
         except ClientDisconnect:
             state["status"] = _GONE
-        except Exception:
+        except Exception:  # the last line: nothing but the server stands outside
             await _answer_failure(scope, receive, wrapped)
         finally:
             self._note(scope, state.get("status", 0), time.perf_counter() - began, request_id)
@@ -124,7 +124,7 @@ class NoNakedError:
             scope["state"]["status"] = _GONE
         except RefusedError:
             return  # who refused the body answers
-        except Exception:
+        except Exception:  # answered in here, so that the answer goes out through what is around
             await _answer_failure(scope, receive, send)
 
 

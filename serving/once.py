@@ -112,7 +112,9 @@ async def answered_once(
     key = request.headers.get(HEADER)
     if key is None or caller is None or request.method in _SAFE:
         return await answer(request)
-    who = f"{'key' if caller.csrf is None else 'person'} {caller.name}"
+    # A new person of an old name is told nothing that the old one was; a new key of a name is the same
+    # program, which may ask again what it asked under the old one.
+    who = f"key {caller.name}" if caller.since is None else f"person {caller.name} {caller.since}"
     body = await request.body()
     # What is told of an erasure are counts, and it must outlast the person.
     is_erasure = request.method == "DELETE"
@@ -192,9 +194,9 @@ def _parts(part: Any) -> list[Any]:
 
 
 def _fingerprint(request: Request, body: bytes) -> str:
-    """A digest of everything that was asked."""
-    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    return hashlib.sha256(asked + body).hexdigest()
+    """A digest of everything that was asked, whatever bytes it is made of."""
+    path = f"{request.method} {request.scope['path']}?".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(path + request.scope["query_string"] + b"\n" + body).hexdigest()
 
 
 def _kept(answer: Response) -> Answer:

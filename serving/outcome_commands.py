@@ -52,6 +52,7 @@ def outcomes_pull(
         definition=here.definition(),
         now=at,
         holder=f"pid {os.getpid()} {at}",
+        lease_seconds=here.lease_seconds,
         dry_run=dry_run,
     )
     for message in done.busy.values():

@@ -24,6 +24,7 @@ from serving.contracts import (
     ScoreRequest,
     StageRow,
 )
+from serving.errors import FirstProblems, unkept
 from serving.plain_leads import JUST_BEFORE
 
 
@@ -187,6 +188,7 @@ def _given_event(lead: str, part: GivenEvent) -> Event:
     )
 
 
-def problems_by_row(problems: Mapping[int, Sequence[Problem]]) -> list[Problem]:
-    """All problems of a batch in the order of its rows."""
-    return [problem for i in sorted(problems) for problem in problems[i]]
+def problems_by_row(problems: Mapping[int, Sequence[Problem]]) -> FirstProblems:
+    """All problems of a batch that were kept, in the order of its rows."""
+    every = [problem for i in sorted(problems) for problem in problems[i]]
+    return FirstProblems(every, len(every), sum(map(unkept, problems.values())))

@@ -109,9 +109,6 @@ class Settings(BaseSettings):
     stale_model_days: float = Field(
         default=180.0, gt=0, description="Age of a model above which every score carries a warning."
     )
-    lease_seconds: float = Field(
-        default=60.0, ge=3, description="How long work waits for a process that died doing it."
-    )
     key_cache_seconds: float = Field(
         default=1.0, ge=0, le=1, description="How long a revoked key may still be accepted."
     )

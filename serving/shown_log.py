@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from features.clock import DAY
@@ -64,13 +65,18 @@ class ShownLog:
             StoreError: the database takes no writes; what could not be written goes on waiting.
         """
         added = 0
-        while part := list(self._waiting.values())[:_TOGETHER]:
+        while part := self._oldest():
             with self._store.write() as connection:
                 added += record_shown(connection, part)
             with self._lock:
                 for one in part:
                     self._waiting.pop(one.key, None)
         return added
+
+    def _oldest(self) -> list[Shown]:
+        """The next part; others note meanwhile, and nobody may add to what is being walked over."""
+        with self._lock:
+            return list(islice(self._waiting.values(), _TOGETHER))
 
 
 def showings(

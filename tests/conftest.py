@@ -30,6 +30,8 @@ from features.store.engine import Store
 from features.store.migrate import upgrade
 from features.store.schema import metadata
 
+pytest_plugins = ["running_company"]
+
 _GIVEN = "PROPENSITY_TEST_DATABASE_URL"
 
 # The same examples on every run; `--hypothesis-profile=search` looks for new ones.

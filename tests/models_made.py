@@ -12,6 +12,7 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 from agreed import DEFINITION_TEXT, NOW, agreed
+from on_record import decide
 
 from features.clock import DAY
 from features.definition import Definition
@@ -21,12 +22,7 @@ from features.gather import FactsBuilder
 from features.pipeline import build_catalog, compute_features
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.promotions import (
-    Decision,
-    DecisionRecord,
-    bundle_files,
-    record_decision,
-)
+from features.store.promotions import Decision, bundle_files
 from models.blend import Blend, Spread
 from models.bundle import write_bundle
 from models.calibrators import Platt
@@ -198,18 +194,8 @@ def forget_bytes(workspace: Workspace) -> None:
 
 
 def promote(workspace: Workspace, digest: str, kind: Decision = "promote") -> None:
-    """Record a decision without the trial in another process, which takes seconds."""
-    decision = DecisionRecord(
-        decided_at=NOW,
-        decision=kind,
-        bundle=digest,
-        against=None,
-        decided_by="tests",
-        reason="for tests",
-        evidence={},
-    )
-    with workspace.store.write() as connection:
-        record_decision(connection, decision)
+    """Let a model score from now on, or whatever else is decided about it."""
+    decide(workspace.store, digest, kind)
 
 
 def fill(store: Store, definition: Definition) -> None:

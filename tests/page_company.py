@@ -18,6 +18,7 @@ import httpx
 import lightgbm as lgb
 import numpy as np
 from agreed import DEFINITION_TEXT, NOW, agreed
+from on_record import decide
 
 from features.clock import DAY, HOUR
 from features.definition import Definition
@@ -28,7 +29,6 @@ from features.store import access
 from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import QueueEntry, ScoreEntry, record_scores
-from features.store.promotions import DecisionRecord, record_decision
 from models.blend import Blend
 from models.bundle import write_bundle
 from models.calibrators import Identity
@@ -166,17 +166,8 @@ def promote_model(workspace: Workspace, model: PropensityModel) -> str:
         model, workspace.bundles, created_at=made, origin="train", golden=golden, card=CARD
     )
     workspace.registry.add(digest, {})
-    decision = DecisionRecord(
-        decided_at=made,
-        decision="promote",
-        bundle=digest,
-        against=None,
-        decided_by="ines",
-        reason="there was no champion yet",
-        evidence={},
-    )
-    with workspace.store.write() as connection:
-        record_decision(connection, decision)
+    first = "there was no champion yet"
+    decide(workspace.store, digest, decided_at=made, decided_by="ines", reason=first)
     return digest
 
 

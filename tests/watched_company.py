@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from agreed import agreed
+from on_record import decide
 from page_company import model_of, promote_model, workspace_at
 
 from features.clock import DAY, HOUR
@@ -21,7 +22,6 @@ from features.facts import LeadVersion
 from features.store.ingest import ingest
 from features.store.ledger import ScoreEntry, record_scores
 from features.store.outcomes import Deal, record_deals
-from features.store.promotions import DecisionRecord, record_decision
 from models.log_odds import sigmoid
 from models.propensity import PropensityModel
 from models.workspace import Workspace
@@ -126,19 +126,7 @@ def watched(
 def promoted(workspace: Workspace) -> str:
     """The digest of the model, the champion from just before the first week on."""
     digest = promote_model(workspace, model())
-    with workspace.store.write() as connection:
-        record_decision(
-            connection,
-            DecisionRecord(
-                decided_at=FIRST * WEEK,
-                decision="promote",
-                bundle=digest,
-                against=None,
-                decided_by="tests",
-                reason="for tests",
-                evidence={},
-            ),
-        )
+    decide(workspace.store, digest, decided_at=FIRST * WEEK)
     return digest
 
 

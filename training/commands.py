@@ -86,7 +86,7 @@ def alone(workspace: Workspace) -> Iterator[None]:
     from training.loop.steps import MODELS
     from training.loop.worker_commands import holder_name
 
-    with holding(workspace.store, MODELS, holder_name()):
+    with holding(workspace.store, MODELS, holder_name(), seconds=workspace.lease_seconds):
         yield
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.clock import days
 from features.definition import Definition
 from features.errors import NotEnoughEvidenceError
 from features.facts import LeadVersion, Queries
@@ -64,7 +63,7 @@ def not_judged(matured: Dataset, definition: Definition, config: TrainConfig) ->
         "history to hold any back."
     )
     newest = int(matured.as_of.max()) + 1 if len(matured) else 0
-    gap = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
+    gap = definition.outcome_wait
     dated = definition.time != "none" and len(matured) > 0
     bounds = Bounds(newest, newest, gap, config.seed, newest) if dated else None
     nothing = np.array([])

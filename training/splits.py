@@ -132,7 +132,7 @@ def forward_split(
     Raises:
         NotEnoughEvidenceError: the history is too short for three pieces and the gaps.
     """
-    gap = purge_gap(definition)
+    gap = definition.outcome_wait
     judge_from = _boundary(dataset.as_of, config.judge_share)
     before = dataset.as_of[_ended(dataset.as_of, gap, judge_from)]
     if len(before) == 0:
@@ -151,17 +151,6 @@ def forward_split(
     if min(len(fit), len(calibrate), len(judge)) == 0:
         raise _too_short(dataset, definition)
     return Split(Lesson((Fold(fit, calibrate),)), judge, bounds, watched)
-
-
-def purge_gap(definition: Definition) -> int:
-    """How long before a piece the rows end that another piece learns from, in microseconds.
-
-    A row's outcome is known one horizon and the reporting lag after it; until-closed promises have
-    no horizon, and no gap.
-    """
-    if definition.horizon_days is None:
-        return 0
-    return days(definition.horizon_days) + days(definition.reporting_lag_days)
 
 
 def pieces(dataset: Dataset, bounds: Bounds) -> tuple[Piece, Piece, Piece]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features.clock import days, to_instant
+from features.clock import to_instant
 from features.definition import Definition
 from models.calibrators import Calibrator, Identity, calibrator_from_json
 from models.propensity import PropensityModel
@@ -164,10 +164,7 @@ def judged_as(model: PropensityModel) -> str:
 
 def wait_of(model: PropensityModel) -> int:
     """After how long an outcome is known, in microseconds; 0 where the promise has no horizon."""
-    definition = model.definition
-    if definition.horizon_days is None:
-        return 0
-    return days(definition.horizon_days) + days(definition.reporting_lag_days)
+    return model.definition.outcome_wait
 
 
 def calibrated_through(model: PropensityModel) -> int:

@@ -54,12 +54,14 @@ class Caller:
     """Somebody who was let in: a key or a person.
 
     `owner` is the name under which a person owns leads; None sees everybody's (where the role may).
+    `since` tells a person from whoever had the name before: when this one was set up; None for keys.
     """
 
     name: str
     role: Role
     owner: str | None = None
     csrf: str | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,8 @@ def find_session(
     joined = sessions.join(users, users.c.name == sessions.c.user)
     # Sessions of the first release did not note their use: they count from their beginning.
     last = func.coalesce(sessions.c.used_at, sessions.c.expires_at - SESSION_HOURS * HOUR)
-    query = select(
-        users.c.name, users.c.role, users.c.owner, sessions.c.csrf, last.label("used_at")
-    )
+    person = (users.c.name, users.c.role, users.c.owner, users.c.created_at)
+    query = select(*person, sessions.c.csrf, last.label("used_at"))
     query = query.select_from(joined).where(
         sessions.c.hash == fingerprint(token),
         sessions.c.expires_at > now,
@@ -184,7 +185,8 @@ def find_session(
     row = connection.execute(query).first()
     if row is None:
         return None
-    return Session(Caller(row.name, row.role, row.owner, row.csrf), row.used_at)
+    caller = Caller(row.name, row.role, row.owner, row.csrf, row.created_at)
+    return Session(caller, row.used_at)
 
 
 def note_session(connection: Connection, token: str, now: int) -> None:

@@ -133,7 +133,8 @@ def _told(store: Store) -> Iterator[None]:
                 "the database has no tables yet", hint="Run `propensity db upgrade`."
             ) from error
         # Exactly DatabaseError is what SQLite says of a file that is damaged or no database.
-        if not isinstance(error, _OUT_OF_ORDER) and type(error) is not DatabaseError:
+        is_known = isinstance(error, _OUT_OF_ORDER) or type(error) is DatabaseError
+        if not is_known and not _is_outdated(getattr(error, "orig", None)):
             raise
         reason = str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"]
         raise StoreError(
@@ -141,6 +142,20 @@ def _told(store: Store) -> Iterator[None]:
             hint="`propensity db upgrade` creates or migrates it; `propensity doctor` tells more.",
         ) from error
 
+
+def _is_outdated(error: BaseException | None) -> bool:
+    """Whether PostgreSQL does not take, or does not have, a statement that a connection had prepared.
+
+    The driver prepares what it sends often, until it rolls back, which it does after this error: whoever
+    asks again is answered. A migration of another process that changes a column's type does it, and a
+    pooler that gives us a session of somebody else.
+    """
+    state = getattr(error, "sqlstate", None)
+    return state in _NO_SUCH_STATEMENT or (state == "0A000" and "cached plan" in str(error))
+
+
+_NO_SUCH_STATEMENT = ("26000", "42P05")
+"""Invalid statement name, duplicate prepared statement: PostgreSQL's documentation, appendix A."""
 
 _OUT_OF_ORDER = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 

@@ -134,9 +134,15 @@ def forget_in_files(rejects: Path, lead_id: str) -> int:
     A file that cannot be read goes as a whole.
 
     Raises:
-        OSError: a file cannot be read or written anew.
+        StoreError: a file cannot be read or written anew.
     """
-    return sum(_without(path, lead_id) for path in sorted(rejects.glob("*.rejects.csv")))
+    try:
+        return sum(_without(path, lead_id) for path in sorted(rejects.glob("*.rejects.csv")))
+    except OSError as error:
+        raise StoreError(
+            f"rejected rows of the lead may still be in {rejects}: {error.strerror or error}",
+            hint="The database has forgotten it. Allow writing there, and erase the lead again.",
+        ) from error
 
 
 def _without(path: Path, lead_id: str) -> int:

@@ -383,9 +383,19 @@ def owners(connection: Connection) -> list[str]:
     return sorted({str(row.owner) for row in connection.execute(query.distinct())})
 
 
-def score_history(connection: Connection, lead_id: str, limit: int = 200) -> list[dict[str, Any]]:
-    """A lead's scores that somebody was shown, newest first, with their inputs and reasons decoded."""
-    query = select(scores).where(scores.c.lead_id == lead_id, scores.c.channel != SHADOW)
+def score_history(
+    connection: Connection, lead_id: str, limit: int = 200, *, stored_only: bool = False
+) -> list[dict[str, Any]]:
+    """A lead's scores that somebody was shown, newest first, with their inputs and reasons decoded.
+
+    Args:
+        connection: of the store.
+        lead_id: whose.
+        limit: how many at most.
+        stored_only: leave out those of facts that only a request knew: what-ifs are not the lead's.
+    """
+    hidden = (SHADOW, "payload") if stored_only else (SHADOW,)
+    query = select(scores).where(scores.c.lead_id == lead_id, scores.c.channel.not_in(hidden))
     query = query.order_by(scores.c.as_of.desc(), scores.c.id.desc()).limit(limit)
     return decoded(connection, query)
 

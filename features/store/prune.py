@@ -42,10 +42,9 @@ def prunable(
         older_than_days: younger scores stay, whatever they are.
         answered: whether scores that somebody was given may go too, all but each lead's current one.
     """
-    waits = days(definition.reporting_lag_days + (definition.horizon_days or 0.0))
     known = and_(
         scores.c.scored_at < now - days(older_than_days),
-        scores.c.as_of < now - waits,
+        scores.c.as_of < now - definition.outcome_wait,
         ~exists().where(current.c.score == scores.c.id),
         ~exists().where(shown.c.score == scores.c.id),
     )

@@ -21,9 +21,10 @@ from features.store.ledger import score_history
 from models.changes import changes
 from models.propensity import Scores
 from models.questions import OpenQuestion, open_questions
-from serving.answers import ChangesAnswer, QuestionsAnswer, moment
+from serving.answers import moment
 from serving.contracts import Moment
 from serving.deps import CallerDep, Conn, NowDep, ServiceDep
+from serving.insight_answers import ChangesAnswer, QuestionsAnswer
 from serving.limits import JsonRoute
 from serving.records import instant_asked
 from serving.routes.scores import LeadPath, profile_for
@@ -102,8 +103,8 @@ def _last_score(connection: Connection, lead: str, now: int) -> int:
     Raises:
         NotFoundError: none was given.
     """
-    for score in score_history(connection, lead, 100):
-        if score["channel"] != "payload" and score["as_of"] < now:
+    for score in score_history(connection, lead, 100, stored_only=True):
+        if score["as_of"] < now:
             return int(score["as_of"])
     raise NotFoundError(
         "no score was given of this lead yet", hint="Say with `since` what to compare with."

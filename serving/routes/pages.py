@@ -290,7 +290,7 @@ def _visible(connection: Connection, caller: Caller, lead: str) -> Profile:
 
 def _shown_scores(connection: Connection, lead: str) -> list[dict[str, Any]]:
     """A stored lead's scores, newest first; those of facts that only a request knew are not its own."""
-    return [s for s in score_history(connection, lead) if s["channel"] != "payload"]
+    return score_history(connection, lead, stored_only=True)
 
 
 def _worth_asking(

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
+from features.facts import Kind
 from serving.answers import QueueAnswer, moment
-from serving.contracts import Kind, Text
+from serving.contracts import Text
 from serving.deps import CallerDep, Conn, NowDep, ServiceDep
 from serving.limits import JsonRoute
 from serving.queueing import PAGE, queue_slice

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from serving.addresses import lead_of
 from serving.answers import BatchAnswer, HistoryAnswer, ScoreAnswer, moment
 from serving.contracts import EXAMPLE_LEAD, BatchRequest, ScoreRequest, Text, read_part
 from serving.deps import CallerDep, Conn, NowDep, RequestIdDep, Service, ServiceDep
-from serving.errors import TooLargeError, most_of_each, report_of
+from serving.errors import FirstProblems, TooLargeError, most_of_each, report_of
 from serving.limits import SHORT, Answering, JsonRoute
 from serving.records import instant_asked, of_score_request
 from serving.scoring import (
@@ -124,7 +124,7 @@ def score_leads(
 ) -> Response:
     """Score many leads; each row is answered by itself, and one bad row spoils nothing."""
     require_few(body.leads, parts.settings.max_rows)
-    asks = [_ask_or_error(row, parts, now, f"row {i + 1}") for i, row in enumerate(body.leads)]
+    asks = _asks(body.leads, parts, now)
     occasion = Occasion(now=now, channel="batch", request_id=request_id, reasons=reasons)
     good = [ask for ask in asks if isinstance(ask, Ask)]
     scored = iter(score(parts.store, parts.live.scorer(), good, occasion, parts.ledger))
@@ -164,11 +164,12 @@ def list_scores(
 ) -> Response:
     """Every score that was given for a stored lead, newest first, with its reasons.
 
-    Those of a person who objects are shown to an admin alone.
+    Those of a person who objects are shown to an admin alone. A rep sees those of stored facts: what
+    somebody asked about made-up ones is nobody else's.
     """
     if profile_for(parts.store, lead, caller).do_not_score and caller.role != "admin":
         raise ConflictError(MUST_NOT_BE_SCORED)
-    rows = score_history(connection, lead, limit)
+    rows = score_history(connection, lead, limit, stored_only=caller.role == "rep")
     return JSONResponse({"lead": lead, "scores": [_past(row) for row in rows]})
 
 
@@ -210,11 +211,21 @@ def _ask(given: ScoreRequest, parts: Service, now: int, where: str) -> Ask:
     return Ask(given.lead, as_of, records)
 
 
-def _ask_or_error(row: object, parts: Service, now: int, where: str) -> Ask | PropensityError:
-    try:
-        return _ask(read_part(ScoreRequest, row, where), parts, now, where)
-    except PropensityError as error:
-        return error
+def _asks(rows: Sequence[object], parts: Service, now: int) -> list[Ask | PropensityError]:
+    """What each row asks, or what is wrong with it: the more rows are bad, the less of each is kept."""
+    found: list[Ask | PropensityError] = []
+    bad = 0
+    for i, row in enumerate(rows):
+        where = f"row {i + 1}"
+        try:
+            found.append(_ask(read_part(ScoreRequest, row, where), parts, now, where))
+        except PropensityError as error:
+            bad += 1
+            error.problems = FirstProblems(error.problems, most_of_each(bad))
+            # What led to it holds the whole row, and all that was found in it.
+            error.__cause__ = error.__context__ = None
+            found.append(error.with_traceback(None))
+    return found
 
 
 def _row(index: int, result: Result, request_id: str, most: int) -> dict[str, Any]:

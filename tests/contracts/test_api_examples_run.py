@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from fenced import ROOT, Block, blocks
 from models_made import blended
+from on_record import decide
 
 from features.clock import DAY, SECOND
 from features.definition import Definition, read_definition
@@ -29,7 +30,6 @@ from features.gather import FactsBuilder
 from features.pipeline import compute_features
 from features.store.engine import Store
 from features.store.keys import create_key
-from features.store.promotions import DecisionRecord, record_decision
 from features.store.webhooks import add_sender
 from models.bundle import write_bundle
 from models.calibrators import Identity
@@ -107,17 +107,7 @@ def installation(home: Path, store: Store) -> Workspace:
         card="# simulated_company: the probability to buy\n",
     )
     workspace.registry.add(digest, {})
-    decided = DecisionRecord(
-        decided_at=NOW,
-        decision="promote",
-        bundle=digest,
-        against=None,
-        decided_by="tests",
-        reason="for tests",
-        evidence={},
-    )
-    with store.write() as connection:
-        record_decision(connection, decided)
+    decide(store, digest)
     keep(workspace, monitor(workspace, now=NOW))
     return workspace
 

@@ -1,91 +1,21 @@
-"""A running service with a made company and a made model, on which faults are let loose."""
+"""A running service on which faults are let loose, and a shop whose jobs are killed."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
-from models_made import fill, promote, put_bundle, workspace_of
-from served import Clock, Serve, Served, TestClient, calm, make_keys
+from served import Served
 from shop import NOW as SHOP_NOW
 from shop import Shop, Zygote, write_files
 
-from features.definition import Definition
-from features.store.engine import Store
-from serving.app import create_app
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _plain_logs() -> None:
-    """One line a message: the default draws whole tracebacks with every variable."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(),
-    )
-
-
-@pytest.fixture(scope="session")
-def company_home(
-    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, definition: Definition
-) -> Path:
-    """A data directory with the company in SQLite and a champion, to be copied."""
-    home = tmp_path_factory.mktemp("company")
-    shutil.copy(migrated_sqlite, home / "propensity.db")
-    store = Store(f"sqlite:///{home / 'propensity.db'}")
-    fill(store, definition)
-    workspace = workspace_of(store, home)
-    promote(workspace, put_bundle(workspace))
-    workspace.store.close()
-    store.close()
-    return home
-
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts a service on a store; all are stopped at the end."""
-    with ExitStack() as running:
-
-        def start(store: Store, *, with_model: bool = True, **changes: Any) -> Served:
-            workspace = workspace_of(store, tmp_path)
-            if with_model and workspace.registry.champion_digest() is None:
-                promote(workspace, put_bundle(workspace))
-            clock = Clock()
-            app = create_app(calm(**changes), workspace, clock)
-            client = running.enter_context(TestClient(app, raise_server_exceptions=False))
-            return Served(client, workspace, clock, make_keys(workspace.store))
-
-        yield start
-
-
-@pytest.fixture
-def company_store(company_home: Path, tmp_path: Path) -> Iterator[Store]:
-    """A store in SQLite with the company, and the champion's bundle beside it."""
-    shutil.copytree(company_home, tmp_path, dirs_exist_ok=True)
-    store = Store(f"sqlite:///{tmp_path / 'propensity.db'}")
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def served(serve: Serve, company_store: Store) -> Served:
-    """A service with the company and a model on SQLite."""
-    return serve(company_store)
-
-
-@pytest.fixture
-def served_postgres(serve: Serve, postgres_store: Store, definition: Definition) -> Served:
-    """The same on PostgreSQL."""
-    fill(postgres_store, definition)
-    return serve(postgres_store)
+def served(served_lite: Served) -> Served:
+    """Here a service is on SQLite unless a test says otherwise: most faults are of one database."""
+    return served_lite
 
 
 @pytest.fixture(scope="module")

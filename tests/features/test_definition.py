@@ -11,6 +11,7 @@ from agreed import DEFINITION_TEXT, agreed
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.clock import DAY
 from features.definition import (
     DEFAULT_ROUTES,
     Cohorts,
@@ -399,3 +400,12 @@ def test_the_hash_of_a_number_does_not_depend_on_how_it_is_written() -> None:
         parse_definition(f"{{name: bare, horizon_days: {n}}}") for n in ("90", "90.0", "9e+1")
     ]
     assert {definition.hash for definition in written} == {Definition(name="bare").hash}
+
+
+def test_an_outcome_counts_a_horizon_and_the_lag_later_and_without_a_horizon_at_once() -> None:
+    dated = parse_definition("name: a\nhorizon_days: 60\nreporting_lag_days: 2.5\n")
+    assert dated.outcome_wait == round(62.5 * DAY)
+    text = (
+        "name: a\nhorizon_days: null\nreporting_lag_days: 2.5\ncohorts: {after_opening_hours: 1}\n"
+    )
+    assert parse_definition(text).outcome_wait == 0

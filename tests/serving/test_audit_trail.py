@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from agreed import DEFINITION_TEXT, NOW
 from models_made import put_bundle
+from on_record import decision
 from served import PASSWORD, Served
 
 from features.store.access import set_user
 from features.store.audit import links, verify
-from features.store.promotions import DecisionRecord
 from features.store.reconciliation import Reconciliation, note_run
 from serving.app import _watch
 from serving.once import HEADER
@@ -57,16 +57,7 @@ def test_another_definition_in_force_is_noted_once(served_lite: Served) -> None:
 def test_a_decision_about_a_model_is_noted_with_its_digest(served_lite: Served) -> None:
     registry = served_lite.workspace.registry
     champion, newer = registry.champion_digest(), put_bundle(served_lite.workspace, 2)
-    decision = DecisionRecord(
-        decided_at=NOW,
-        decision="keep",
-        bundle=newer,
-        against=champion,
-        decided_by="anna",
-        reason="no better",
-        evidence={},
-    )
-    registry.decide(decision)
+    registry.decide(decision(newer, "keep", against=champion, decided_by="anna"))
     assert noted(served_lite) == [("anna", "model_keep", newer)]
 
 

@@ -16,6 +16,10 @@ from served import Served
 from stores import state
 
 from features.clock import DAY, iso
+from features.errors import InputError
+from serving.errors import unkept
+from serving.intake import EVENTS, take
+from serving.once import Unkeyed
 
 THEN = iso(NOW - DAY)
 ANSWER = {"lead": "L-0001", "question": "pain", "answer": "Severe", "occurred_at": THEN}
@@ -304,6 +308,19 @@ def test_whatever_is_sent_the_service_does_not_fail(
     answer = served_lite.post(path, content=json.dumps(sent))
     assert answer.status_code < 500, answer.text
     assert answer.headers["content-type"] in ("application/json", "application/problem+json")
+
+
+def test_of_many_bad_rows_few_problems_are_kept_and_all_are_counted(served_lite: Served) -> None:
+    fields = {f"unknown field number {i}": 1 for i in range(150)}
+    rows = [{"lead": "L-0000", "kind": "visit", "occurred_at": THEN, **fields}] * 300
+    parts, once = served_lite.service, Unkeyed()
+    with pytest.raises(InputError) as refused:
+        take(parts, EVENTS, rows, NOW, once)
+    kept = refused.value.problems
+    assert 300 <= len(kept) < 6_000
+    assert len(kept) + unkept(kept) == 150 * 300
+    answer = served_lite.post("/v1/events", content=json.dumps(rows)).json()
+    assert answer["problems"][-1]["message"] == f"{150 * 300 - 100} more problems are not listed"
 
 
 def test_bad_rows_make_no_huge_answer(served_lite: Served) -> None:

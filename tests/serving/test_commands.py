@@ -8,16 +8,16 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 import structlog
 from agreed import NOW
 from models_made import CLOSED, LEADS, promote, put_bundle
-from typer.testing import CliRunner, Result
+from shell import Run, said, shell
+from typer.testing import CliRunner
 
 from features.errors import ConflictError, InputError, NoModelError, NotFoundError, StoreError
 from features.store.access import prove
@@ -54,8 +54,6 @@ A-2,2026-02-02,ben,Mining,Bonn,Some
 A-3,2026-02-03,anna,Software,Köln,
 """
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture(autouse=True)
 def _logs_as_before() -> Iterator[None]:
@@ -81,23 +79,8 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(home: Path) -> Run:
-    """Runs a command in that installation; its errors are raised."""
-
-    def invoke(*arguments: str, **rest: Any) -> Result:
-        environment = {"PROPENSITY_DATA_DIR": str(home), "COLUMNS": "200"}
-        result = CliRunner().invoke(app, arguments, env=environment, **rest)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return invoke
-
-
-def said(result: Result) -> Any:
-    """The one JSON object on stdout."""
-    assert result.exit_code == 0, result.output
-    (line,) = result.stdout.splitlines()
-    return json.loads(line)
+    """Runs a command in that installation."""
+    return shell(app, home)
 
 
 def workspace_of(home: Path) -> Workspace:
@@ -249,9 +232,8 @@ def test_a_file_is_scored_beside_itself(run: Run, home: Path) -> None:
 
 
 def test_the_queue_is_scored_on_demand(company_store: Store) -> None:
-    run_there = {"PROPENSITY_DATA_DIR": str(company_store.url.database).rpartition("/")[0]}
-    result = CliRunner().invoke(app, ["queue", "refresh", "--json"], env=run_there)
-    assert said(result)["scored"] == LEADS - len(CLOSED)
+    run = shell(app, Path(str(company_store.url.database)).parent)
+    assert said(run("queue", "refresh", "--json"))["scored"] == LEADS - len(CLOSED)
     with company_store.read() as connection:
         assert read_queue(connection).total == LEADS - len(CLOSED)
 

@@ -186,3 +186,17 @@ def test_an_objection_and_its_end_are_in_the_audit_log(served_lite: Served) -> N
         found = [link.entry for link in links(connection)]
     assert [entry.action for entry in found[-2:]] == ["objection_noted", "objection_withdrawn"]
     assert "L-0001" not in str(found)
+
+
+def test_rejected_rows_that_cannot_be_rewritten_are_told_and_the_erasure_can_be_repeated(
+    served_lite: Served,
+) -> None:
+    bring_in(served_lite)
+    in_the_way = served_lite.workspace.data_dir / "rejects" / "leads.csv.rejects.csv"
+    in_the_way.mkdir(parents=True)
+    refused = served_lite.call("DELETE", f"/v1/leads/{LEAD}", headers={HEADER: "erase"})
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "Quxenbach" not in everything(served_lite)
+    in_the_way.rmdir()
+    again = served_lite.call("DELETE", f"/v1/leads/{LEAD}", headers={HEADER: "erase"})
+    assert again.status_code == 200

@@ -166,7 +166,7 @@ def test_a_sender_that_leaves_is_nobodys_error() -> None:
 
 
 def test_a_sender_that_falls_silent_is_told_so() -> None:
-    settings = calm(body_seconds=0.01)
+    settings = calm(body_seconds=0.2)
     sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -19,12 +19,14 @@ from sqlalchemy import func, select
 from features.clock import DAY, SECOND, iso
 from features.facts import LeadVersion
 from features.store import idempotency
+from features.store.access import remove_user
 from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import scores
 from features.store.tables import events
 from serving.app import prune_kept
 from serving.once import HEADER, REPLAYED, Once
+from serving.security import SESSION_COOKIE
 
 HELD = idempotency.HELD
 LEADS = ("L-1", "L-2")
@@ -107,6 +109,22 @@ def test_the_keys_of_another_caller_are_other_keys(bare_lite: Served) -> None:
         headers={"cookie": f"propensity_session={token}", "x-csrf-token": csrf, HEADER: "k"},
     )
     assert person.json()["added"] == 1
+
+
+def test_a_new_person_of_an_old_name_is_told_nothing_that_the_old_one_was(
+    bare_lite: Served,
+) -> None:
+    def ask(at: int) -> Any:
+        token, csrf = sign_in(bare_lite, "anna", "admin", at=at)
+        headers = {HEADER: "k-1", "X-CSRF-Token": csrf}
+        cookies = {"Cookie": f"{SESSION_COOKIE}={token}"}
+        return bare_lite.client.put("/v1/leads/n-1", json={}, headers={**headers, **cookies})
+
+    assert REPLAYED not in ask(NOW).headers
+    with bare_lite.store.write() as connection:
+        remove_user(connection, "anna")
+    assert REPLAYED not in ask(NOW + 1).headers
+    assert ask(NOW + 1).headers[REPLAYED] == "true"
 
 
 def test_a_refusal_of_the_store_is_repeated_as_it_was(bare: Served) -> None:

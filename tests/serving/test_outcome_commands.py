@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agreed import DEFINITION_TEXT, NOW, agreed
 from models_made import fill, lead_id, promote, put_bundle, workspace_of
+from own_crm import BROKEN, SOURCES, make_crm
+from shell import Run, shell
 from sqlalchemy import func, select
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from features.errors import DefinitionError, NotEnoughEvidenceError, NotFoundError
 from features.store.engine import Store
@@ -23,54 +23,15 @@ from propensity import app
 from serving.queueing import refresh_queue
 from serving.state import LiveModel
 
-SOURCES = """
-format: 1
-sources:
-  crm:
-    kind: sql
-    url_env: CRM
-    query: SELECT * FROM deals
-    changed: changed
-    changed_as: text
-    fields: {id: id, lead: lead, ending: stage, closed_at: closed}
-  broken:
-    kind: sql
-    url_env: NOT_SET
-    query: SELECT 1
-    changed: changed
-    fields: {id: id, lead: lead, ending: stage, closed_at: closed}
-"""
-
-Run = Callable[..., Result]
-
 
 @pytest.fixture
 def run(tmp_path: Path, sqlite_store: Store) -> Run:
     """Runs a command in an installation with the company, and a CRM beside it."""
     fill(sqlite_store, agreed())
     (tmp_path / "definition.yaml").write_text(DEFINITION_TEXT, encoding="utf-8")
-    (tmp_path / "sources.yaml").write_text(SOURCES, encoding="utf-8")
-    with sqlite3.connect(tmp_path / "crm.db") as crm:
-        crm.execute("CREATE TABLE deals (id, lead, stage, closed, changed)")
-        row = ("won", "2026-04-01", "2026-04-02 10:00:00")
-        crm.executemany(
-            "INSERT INTO deals VALUES (?, ?, ?, ?, ?)",
-            [("d1", lead_id(1), *row), ("d2", "late", *row), ("d3", lead_id(2), "?", *row[1:])],
-        )
-    crm.close()
-
-    def invoke(*arguments: str) -> Result:
-        environment = {
-            "PROPENSITY_DATA_DIR": str(tmp_path),
-            "COLUMNS": "200",
-            "CRM": f"sqlite:///{tmp_path / 'crm.db'}",
-        }
-        result = CliRunner().invoke(app, arguments, env=environment)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return invoke
+    (tmp_path / "sources.yaml").write_text(SOURCES + BROKEN, encoding="utf-8")
+    told = [("d1", lead_id(1), "won"), ("d2", "late", "won"), ("d3", lead_id(2), "?")]
+    return shell(app, tmp_path, CRM=make_crm(tmp_path, told))
 
 
 def said(result: Result) -> Any:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from agreed import DEFINITION_TEXT, NOW
 from models_made import fill, promote, put_bundle
+from shell import Run, said, shell
 from sqlalchemy import select, update
-from typer.testing import CliRunner, Result
 
 from features.clock import SECOND
 from features.errors import InputError, NotFoundError
@@ -35,8 +33,6 @@ sources:
 LEADS_CSV = "id,opened,name\nA-1,2026-02-01,Zyprian Quxenbach\nA-2,2026-02-02,Bo\n"
 DEALS_CSV = "deal,lead,status,closed\nd1,A-1,won,2026-03-01\nd2,A-2,won,2026-03-02\n"
 
-Run = Callable[..., Result]
-
 
 @pytest.fixture
 def home(tmp_path: Path, sqlite_store: Store) -> Path:
@@ -58,23 +54,8 @@ def home(tmp_path: Path, sqlite_store: Store) -> Path:
 
 @pytest.fixture
 def run(home: Path) -> Run:
-    """Runs a command in that installation; its errors are raised."""
-
-    def invoke(*arguments: str, **rest: Any) -> Result:
-        environment = {"PROPENSITY_DATA_DIR": str(home), "COLUMNS": "200"}
-        result = CliRunner().invoke(app, arguments, env=environment, **rest)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return invoke
-
-
-def said(result: Result) -> Any:
-    """The one JSON object on stdout."""
-    assert result.exit_code == 0, result.output
-    (line,) = result.stdout.splitlines()
-    return json.loads(line)
+    """Runs a command in that installation."""
+    return shell(app, home)
 
 
 def test_an_erased_person_is_in_no_file_of_the_installation_and_is_not_imported_again(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from agreed import NOW
 from models_made import lead_id, put_bundle
+from on_record import decide, decision
 from served import Served
 from sqlalchemy import select
 
 from features.clock import DAY
 from features.store.ledger import SHADOW, current, scores
-from features.store.promotions import BundleRecord, DecisionRecord, record_bundle, record_decision
+from features.store.promotions import BundleRecord, record_bundle, record_decision
 from features.store.shadows import MOST, pairs, undecided
 from serving.queue_step import score_queue
 
@@ -21,17 +22,15 @@ def shadowed(served: Served) -> tuple[Served, str]:
     workspace = served.workspace
     champion = workspace.registry.champion_digest()
     digest = put_bundle(workspace, seed=2)
-    record = DecisionRecord(
+    decide(
+        served.store,
+        digest,
+        "undecided",
         decided_at=NOW - DAY,
-        decision="undecided",
-        bundle=digest,
         against=champion,
-        decided_by="the loop",
         reason="200 more leads would decide",
         evidence={"leads": 50},
     )
-    with served.store.write() as connection:
-        record_decision(connection, record)
     return served, digest
 
 
@@ -93,7 +92,7 @@ def test_only_the_last_undecided_challengers_of_this_champion_are_shadows(
     champion = served.workspace.registry.champion_digest()
     decided = [("undecided", champion)] * 4 + [("keep", champion), ("undecided", None)]
     with served.store.write() as connection:
-        for i, (decision, against) in enumerate(decided):
+        for i, (kind, against) in enumerate(decided):
             digest = f"{i:064d}"
             record_bundle(
                 connection,
@@ -106,18 +105,8 @@ def test_only_the_last_undecided_challengers_of_this_champion_are_shadows(
                     summary={},
                 ),
             )
-            record_decision(
-                connection,
-                DecisionRecord(
-                    decided_at=NOW + i,
-                    decision=decision,  # type: ignore[arg-type]
-                    bundle=digest,
-                    against=against,
-                    decided_by="the loop",
-                    reason="",
-                    evidence={},
-                ),
-            )
+            at = {"decided_at": NOW + i, "against": against}
+            record_decision(connection, decision(digest, kind, **at))
     with served.store.read() as connection:
         assert undecided(connection) == [f"{2:064d}", f"{1:064d}"]
         assert len(undecided(connection)) == MOST

@@ -102,6 +102,16 @@ def test_when_too_many_wait_the_oldest_go_and_are_counted(company_store: Store) 
     assert log.waiting == 0
 
 
+def test_showings_that_were_dropped_are_a_figure(served_lite: Served) -> None:
+    def dropped() -> str:
+        lines = served_lite.get("/metrics").text.splitlines()
+        return next(line for line in lines if line.startswith("propensity_shown_dropped_total "))
+
+    assert dropped().endswith(" 0.0")
+    served_lite.service.shown.dropped += 7
+    assert dropped().endswith(" 7.0")
+
+
 def test_what_cannot_be_written_now_is_written_later(company_store: Store) -> None:
     log = ShownLog(company_store)
     log.note([ONE])

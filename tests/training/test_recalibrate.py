@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from model_cases import simulated
+from on_record import decide
 from quiet_mlflow import tracking
 from sqlalchemy import select
 from trained_company import END, TrainedCompany, trained_company
@@ -20,7 +21,7 @@ from features.clock import DAY
 from features.definition import parse_definition
 from features.errors import NoModelError, NotEnoughEvidenceError
 from features.store.outcomes import Deal, Ending, deals, record_deals
-from features.store.promotions import DecisionRecord, list_bundles, list_decisions, record_decision
+from features.store.promotions import list_bundles, list_decisions
 from features.store.tables import leads
 from models.bundle import read_card, read_manifest, write_bundle
 from models.calibrators import Calibrator, Identity, Offset, calibrator_from_json
@@ -62,17 +63,7 @@ def crown(workspace: Workspace, model: PropensityModel, against: str) -> str:
 
 def promoted(workspace: Workspace, digest: str, against: str | None) -> None:
     """Put a promotion on record."""
-    decision = DecisionRecord(
-        decided_at=END,
-        decision="promote",
-        bundle=digest,
-        against=against,
-        decided_by="ines",
-        reason="a test",
-        evidence={},
-    )
-    with workspace.store.write() as connection:
-        record_decision(connection, decision)
+    decide(workspace.store, digest, decided_at=END, against=against)
 
 
 def calibrated(calibrator: Calibrator, **calibration: Any) -> PropensityModel:

@@ -1,8 +1,9 @@
 """What is to be done? One look: monitor, then roll back, promote, retrain, recalibrate or nothing.
 
 Evidence decides, not the calendar: this may run every night or every hour, and does nothing until
-outcomes say something new. At most one model comes into force in a look, and none while the last one is
-fresh; only a roll-back does not wait. Every decision is in our database before anything follows from it.
+outcomes say something new. At most one other model comes into force in a look, with a calibration that
+follows the newest outcomes, and none while the last one is fresh; only a roll-back does not wait. Every
+decision is in our database before anything follows from it, and then in MLflow.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from training.config import TrainConfig
 from training.loop.policy import Policy
 from training.loop.retrain import Decided, newest_trained, reconsider, retrain
 from training.loop.roll_back import report, roll_back_if_worse
-from training.recalibrate import recalibrate
+from training.recalibrate import Recalibrated, recalibrate
 
 Warn = Callable[[str], None]
 
@@ -60,7 +61,7 @@ class Seen(Protocol):
         """As plain content."""
 
 
-Watch = Callable[[int], Seen]
+Monitor = Callable[[int], Seen]
 """Looks at the scores as shown, at an instant."""
 
 
@@ -69,7 +70,7 @@ class Look:
     """What one look did.
 
     Attributes:
-        action: `roll_back`, `promote`, `retrain`, `recalibrate` or `nothing`.
+        action: what was done: `roll_back`, `reconsider`, `retrain`, `recalibrate` or `nothing`.
         reason: why, in a sentence.
         decision: what came of it: `promote`, `keep`, `undecided`; None where nothing was decided.
         champion: the digest of what scores now.
@@ -110,7 +111,7 @@ class Loop:
     """
 
     workspace: Workspace
-    watch: Watch
+    watch: Monitor
     by: str
     seed: int = 0
     policy: Policy = field(default_factory=Policy)
@@ -137,8 +138,8 @@ class Loop:
         shadow = self._reconsidered(now, advised)
         if shadow is not None and shadow.decision == "promote":
             return shadow
-        if self._wants_challenger(now, advised):
-            return self._retrained(now, self._why_retrain(now, seen), advised)
+        if (why := self._why_retrain(now, seen)) is not None:
+            return self._retrained(now, why, advised)
         if advised == "recalibrate" or self._has_fresh_outcomes(now):
             return self._recalibrated(now, seen)
         return shadow or self._nothing(seen.verdict.reason, advised)
@@ -183,7 +184,7 @@ class Loop:
         )
         if not found:
             return None
-        return self._after("promote", found[-1], "more evidence on a challenger", now, advised)
+        return self._after("reconsider", found[-1], "more evidence on a challenger", now, advised)
 
     def _retrained(self, now: int, why: str, advised: str | None) -> Look:
         done = retrain(
@@ -208,23 +209,27 @@ class Loop:
 
     def _followed(self, now: int) -> str:
         try:
-            done = recalibrate(
-                self.workspace, now=now, by=self.by, seed=self.seed, follow=True, warn=self.warn
-            )
+            return self._recalibrate(now).verdict.decision
         except NotEnoughEvidenceError as error:
             return f"waits: {error.message}"
-        return done.verdict.decision
 
     def _recalibrated(self, now: int, seen: Seen) -> Look:
         advised = seen.verdict.action
         try:
-            done = recalibrate(
-                self.workspace, now=now, by=self.by, seed=self.seed, follow=True, warn=self.warn
-            )
+            done = self._recalibrate(now)
         except NotEnoughEvidenceError as error:
             return self._nothing(error.message, advised)
         also = {"model": done.digest, "calibration": done.calibration.name}
         return self._said("recalibrate", done.verdict.reason, done.verdict.decision, advised, also)
+
+    def _recalibrate(self, now: int) -> Recalibrated:
+        """Let the champion follow the newest outcomes, if that pays, and tell MLflow."""
+        done = recalibrate(
+            self.workspace, now=now, by=self.by, seed=self.seed, follow=True, warn=self.warn
+        )
+        said = done.verdict
+        report(self.workspace, done.digest, said.decision, said.reason, said.evidence, self.warn)
+        return done
 
     def _nothing(self, reason: str, advised: str) -> Look:
         return self._said("nothing", reason, None, advised, {})
@@ -251,19 +256,16 @@ class Loop:
         until = max(changes, default=now) + days(self.policy.rest_days)
         return iso(until) if changes and now < until else None
 
-    def _wants_challenger(self, now: int, advised: str) -> bool:
-        """Whether another training may find something: the monitor says so, or there is much more."""
+    def _why_retrain(self, now: int, seen: Seen) -> str | None:
+        """Why another training may find something: the monitor says so, or there is much more."""
         newest = newest_trained(self.workspace)
         if newest is None or now - newest.created_at < days(self.policy.retrain_days):
-            return False
-        grown = self._growth(newest.created_at, now)
-        return advised == "retrain" or grown >= self.policy.more_outcomes
-
-    def _why_retrain(self, now: int, seen: Seen) -> str:
+            return None
         if seen.verdict.action == "retrain":
             return seen.verdict.reason
-        newest = newest_trained(self.workspace)
-        grown = 0.0 if newest is None else self._growth(newest.created_at, now)
+        grown = self._growth(newest.created_at, now)
+        if grown < self.policy.more_outcomes:
+            return None
         return f"{grown:.0%} more deals have closed since the newest model was trained"
 
     def _growth(self, since: int, now: int) -> float:
@@ -284,6 +286,5 @@ class Loop:
         definition = self.workspace.definition()
         if definition.cohorts.every_days is None:
             return True
-        wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
-        every = days(definition.cohorts.every_days)
+        wait, every = definition.outcome_wait, days(definition.cohorts.every_days)
         return (now - wait) // every > (since - wait) // every

@@ -29,8 +29,8 @@ def monitor(
 ) -> None:
     """Hold the scores that were shown against what came of them, and say what to do.
 
-    The report is kept in the database, where the page of reports shows it. Best asked every week. Exits
-    with 0 whatever it finds; the verdict is in `verdict.action` of the JSON.
+    The report is kept in the database, where the page of reports shows it. The worker asks
+    every week. Exits with 0 whatever it finds; the verdict is in `verdict.action` of the JSON.
     """
     from models.workspace import Workspace
     from training.loop.page import ACTIONS, page

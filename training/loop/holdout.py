@@ -105,7 +105,7 @@ def read_holdout(store: Store, definition: Definition, now: int) -> HoldoutReado
     """
     with store.read() as connection:
         trial = _last_holdout(list_trials(connection))
-        wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
+        wait = definition.outcome_wait
         until = min(trial.until or now, now - wait)
         leads, as_of = first_scores(connection, trial.since, until)
         if not leads:

@@ -32,7 +32,7 @@ class Policy:
     rest_days: float = 21.0
     fresh_outcomes: int = 50
     try_days: float = 7.0
-    more_outcomes: float = 0.1
+    more_outcomes: float = 0.05
     retrain_days: float = 28.0
     look_again: float = 0.25
     probation_days: float = 90.0

@@ -22,7 +22,7 @@ from features.store.shadows import undecided
 from models.workspace import Workspace
 from training.config import TrainConfig
 from training.intervals import normal_quantile
-from training.loop.verdict import REBUILT, challenger_verdict
+from training.loop.challengers import REBUILT, challenger_verdict
 from training.promote import put_in_force
 from training.run import Watching, train
 from training.verdicts import Verdict, stands_at

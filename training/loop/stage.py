@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.clock import DAY, days
+from features.clock import DAY
 from features.definition import Definition
 from features.errors import NotEnoughEvidenceError
 from features.store.engine import Store
@@ -71,7 +71,7 @@ def first_week(history: Store, definition: Definition, weeks: int) -> int:
     Raises:
         NotEnoughEvidenceError: the history is too short for so many weeks and a first model.
     """
-    wait = days((definition.horizon_days or 0.0) + definition.reporting_lag_days)
+    wait = definition.outcome_wait
     begun, end = first_recorded(history), newest_cutoff(history)
     first = (end - wait - (weeks - 1) * WEEK) // DAY * DAY
     if begun is None or first - begun < 2 * wait:

@@ -28,8 +28,10 @@ from training.loop.act import Loop
 from training.loop.monitor import monitor
 from training.loop.reports import keep, make_report
 from training.loop.retrain import retrain
+from training.loop.roll_back import report
 from training.loop.worker import Said, Step
 from training.recalibrate import recalibrate
+from training.verdicts import Verdict
 
 MODELS = "models"
 """The lease of every step that makes a model or chooses one."""
@@ -106,11 +108,7 @@ class Crew:
 
     def _recalibrate(self, now: int, _stop: Callable[[], bool]) -> Said:
         done = recalibrate(self.workspace, now=now, by=self.by, seed=self.seed, warn=self.warn)
-        return {
-            "model": done.digest,
-            "decision": done.verdict.decision,
-            "reason": done.verdict.reason,
-        }
+        return self._decided(done.digest, done.verdict)
 
     def _retrain(self, now: int, _stop: Callable[[], bool]) -> Said:
         done = retrain(
@@ -121,11 +119,13 @@ class Crew:
             config=self.config,
             warn=self.warn,
         )
-        return {
-            "model": done.digest,
-            "decision": done.verdict.decision,
-            "reason": done.verdict.reason,
-        }
+        return self._decided(done.digest, done.verdict)
+
+    def _decided(self, digest: str, verdict: Verdict) -> Said:
+        """What was decided about a model, told to MLflow as what the loop decides is."""
+        decision, reason = verdict.decision, verdict.reason
+        report(self.workspace, digest, decision, reason, verdict.evidence, self.warn)
+        return {"model": digest, "decision": decision, "reason": reason}
 
     def _outcomes(self, now: int, _stop: Callable[[], bool]) -> Said:
         """All sources of the installation; those that can be read are, whatever the others do."""
@@ -139,6 +139,7 @@ class Crew:
             definition=self.workspace.definition(),
             now=now,
             holder=f"{self.by} {now}",
+            lease_seconds=self.workspace.lease_seconds,
         )
         if done.failed:
             raise SourceError("; ".join(done.failed.values()))

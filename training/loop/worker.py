@@ -118,7 +118,7 @@ def _tried(step: Step, now: int, stop: Callable[[], bool]) -> tuple[Outcome | No
         return "waits", {"reason": error.message}
     except PropensityError as error:
         return "failed", {"error": error.code, "reason": str(error)}
-    except Exception as error:
+    except Exception as error:  # a step's boundary: what nobody foresaw in one stops no other
         log.exception("step %s failed", step.name)
         return "failed", {"error": "internal", "reason": f"{type(error).__name__}: {error}"}
     return (None, {}) if said is None else ("done", said)

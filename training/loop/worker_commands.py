@@ -137,7 +137,7 @@ def run_worker(
         tell=lambda ran: _tell(ran, as_json),
         stop=stopping.is_set,
         wait=stopping.wait,
-        lease_seconds=_lease_seconds(),
+        lease_seconds=workspace.lease_seconds,
     )
     if not once:
         found.run()
@@ -176,7 +176,7 @@ def run_one(
         steps[name],
         clock=clock,
         holder=holder_name(),
-        lease_seconds=_lease_seconds(),
+        lease_seconds=workspace.lease_seconds,
     )
     assert ran is not None, "by hand, nobody else has answered"
     _tell(ran, as_json)
@@ -237,10 +237,6 @@ def _schedule(path: Path | None, steps: Mapping[str, Step]) -> Any:
     except OSError as error:
         raise InputError(f"the schedule {path} cannot be read: {error.strerror}") from error
     return read_schedule(text, set(steps))
-
-
-def _lease_seconds() -> float:
-    return float(os.environ.get("PROPENSITY_LEASE_SECONDS") or 60.0)
 
 
 def _tell(ran: Ran, as_json: bool) -> None:

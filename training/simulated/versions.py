@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from features.facts import KINDS
 from training.simulated import words
 from training.simulated.courses import NEVER, WON, Block
 from training.simulated.leads import Leads
@@ -87,7 +88,7 @@ def lead_versions(block: Block, known: Known) -> pa.Table:
             "lead_id": lead_ids(block.number, moments.lead),
             "valid_from": instants(moments.at),
             "recorded_at": instants(moments.recorded),
-            "kind": named(client.astype(np.int64), ("prospect", "client")),
+            "kind": named(client.astype(np.int64), KINDS),
             **_people(rng, leads, moments, corrections),
             **_company(rng, leads, moments, corrections),
             **_interest(rng, block, moments),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -67,6 +67,9 @@ class Endings(_Part):
 
 
 class _Source(_Part):
+    is_in_order: ClassVar[bool] = False
+    """Whether rows come in the order of their changes, so that the last one says how far we are."""
+
     fields: Fields
     endings: Endings = Endings(won=("won",), lost=("lost",), void=("void",), open=("open",))
     off_merit_reasons: tuple[str, ...] = OFF_MERIT
@@ -98,6 +101,8 @@ class Sql(_Source):
     `changed` is the column by which rows are followed, and `changed_as` how it is written: a timestamp
     with or without its zone, a text (`changed_format`), or a number since 1970.
     """
+
+    is_in_order: ClassVar[bool] = True
 
     kind: Literal["sql"]
     url_env: Variable

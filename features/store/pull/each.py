@@ -12,7 +12,7 @@ from typing import Any
 from features.definition import Definition
 from features.errors import BusyError, ConflictError, SourceError
 from features.store.engine import Store
-from features.store.leases import holding
+from features.store.leases import TERM_SECONDS, holding
 from features.store.pull.config import SourceConfig
 from features.store.pull.run import Pulled, open_source, pull_outcomes
 
@@ -42,6 +42,7 @@ def pull_each(
     definition: Definition,
     now: int,
     holder: str,
+    lease_seconds: float = TERM_SECONDS,
     dry_run: bool = False,
 ) -> PulledEach:
     """Pull outcomes from every source.
@@ -53,6 +54,7 @@ def pull_each(
         definition: says which sources are known and how leads are named.
         now: the present instant.
         holder: who pulls, as others are told who find it at work.
+        lease_seconds: how long the others wait for it when it dies in the middle.
         dry_run: fetch and read everything, write nothing.
     """
     pulled: list[Pulled] = []
@@ -61,7 +63,8 @@ def pull_each(
     for config in sources:
         try:
             source = open_source(config, environment)
-            with holding(store, f"pull {config.name}"[:64], holder):
+            lease = f"pull {config.name}"[:64]
+            with holding(store, lease, holder, seconds=lease_seconds):
                 pulled.append(
                     pull_outcomes(store, source, definition=definition, now=now, dry_run=dry_run)
                 )

@@ -204,7 +204,7 @@ def _further(mark: Watermark, page: Page) -> Watermark:
 
 def _end(source: OutcomeSource, mark: Watermark) -> int | None:
     """How far a whole pull brought us: to its beginning, where pages do not say it themselves."""
-    return mark.through if isinstance(source.config.how, Sql) else mark.began
+    return mark.through if source.config.how.is_in_order else mark.began
 
 
 def _read_only(found: Pulled, told: Told) -> Pulled:

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from agreed import agreed
+from on_record import scored
 
 from features.clock import DAY
 from features.facts import LeadVersion
@@ -24,19 +25,8 @@ LEADS = [f"S{i:02d}" for i in range(23)]
 def entry(
     lead: str, at: int, *, bundle: str = "a" * 64, channel: str = "api", late: int = 0
 ) -> ScoreEntry:
-    return ScoreEntry(
-        lead=lead,
-        as_of=at - late,
-        scored_at=at,
-        raw=-1.0,
-        probability=0.25,
-        route="sales_ready",
-        bundle=bundle,
-        definition="d" * 64,
-        inputs={"lead": lead, "at": float(at)},
-        reasons=[],
-        channel=channel,
-    )
+    inputs = {"lead": lead, "at": float(at)}
+    return scored(lead, at, as_of=at - late, bundle=bundle, inputs=inputs, channel=channel)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from agreed import NOW, agreed
+from on_record import scored
 
 from features.clock import DAY
 from features.definition import parse_definition
@@ -12,7 +13,7 @@ from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.files.load import load
 from features.store.ingest import ingest
-from features.store.ledger import QueueEntry, ScoreEntry, read_queue, record_scores
+from features.store.ledger import QueueEntry, read_queue, record_scores
 from features.store.placing import follow_versions
 
 AGREED = agreed()
@@ -31,21 +32,7 @@ def _version(lead: str, owner: str, days_ago: int = 9) -> LeadVersion:
 
 
 def _place(store: Store, *leads: str) -> None:
-    entries = [
-        ScoreEntry(
-            lead=lead,
-            as_of=NOW,
-            scored_at=NOW,
-            raw=0.0,
-            probability=0.5,
-            route="nurture",
-            bundle="b",
-            definition="d",
-            inputs={},
-            reasons=[],
-        )
-        for lead in leads
-    ]
+    entries = [scored(lead) for lead in leads]
     place = QueueEntry(
         last_touch=None, owner="anna", name="of anna", stage=None, kind="prospect", is_open=True
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import bindparam, literal_column, select
+from sqlalchemy import Column, Integer, MetaData, Table, bindparam, literal_column, select
 from sqlalchemy.exc import SQLAlchemyError
 from stores import undone
 
@@ -43,3 +43,40 @@ def test_what_a_driver_refuses_is_told_as_of_any_statement(store: Store) -> None
     statement = Prepared(select(literal_column("no_such_function_of_anybody()")))
     with pytest.raises((StoreError, SQLAlchemyError)), store.read() as connection:
         statement.run(connection)
+
+
+@pytest.mark.parametrize("way", ["prepared", "plain"])
+def test_a_statement_that_the_server_no_longer_takes_fails_once_and_can_be_asked_again(
+    postgres_store: Store, way: str
+) -> None:
+    statement = select(Table("changing", MetaData(), Column("size", Integer)).c.size)
+    prepared = Prepared(statement)
+    # Another process: the driver forgets what it has prepared when it sends an ALTER itself.
+    elsewhere = Store(postgres_store.url.render_as_string(hide_password=False))
+
+    def ask() -> list[object]:
+        # A read ends by a roll-back, after which the driver prepares anew; a write does not.
+        with postgres_store.write() as connection:
+            found = prepared.run(connection) if way == "prepared" else connection.execute(statement)
+            return [row[0] for row in found]
+
+    def change(command: str, store: Store = elsewhere) -> None:
+        with store.write() as connection:
+            connection.exec_driver_sql(command)
+
+    change("CREATE TABLE changing AS SELECT 7 AS size")
+    try:
+        # The driver prepares what it is sent for the sixth time.
+        assert [ask() for _ in range(9)] == [[7]] * 9
+        change("ALTER TABLE changing ALTER COLUMN size TYPE text")
+        with pytest.raises(StoreError, match="cached plan"):
+            ask()
+        assert [ask() for _ in range(9)] == [["7"]] * 9
+        # What a pooler does that hands a session on; said so that the driver does not notice.
+        change("DO 'BEGIN DEALLOCATE ALL; END'", postgres_store)
+        with pytest.raises(StoreError, match="does not exist"):
+            ask()
+        assert ask() == ["7"]
+    finally:
+        change("DROP TABLE changing")
+        elsewhere.close()

@@ -6,6 +6,7 @@ from itertools import groupby
 
 import pytest
 from agreed import NOW, agreed
+from on_record import scored
 from sqlalchemy import select
 
 from features.clock import DAY
@@ -15,7 +16,6 @@ from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import (
     QueueEntry,
-    ScoreEntry,
     current,
     read_queue,
     record_scores,
@@ -29,22 +29,6 @@ PLACE = QueueEntry(
 LEADS = ("a", "b")
 
 
-def entry(lead: str, as_of: int, channel: str) -> ScoreEntry:
-    return ScoreEntry(
-        lead=lead,
-        as_of=as_of,
-        scored_at=as_of,
-        raw=0.1,
-        probability=0.5,
-        route="nurture",
-        bundle="b" * 64,
-        definition="d" * 64,
-        inputs={},
-        reasons=[],
-        channel=channel,
-    )
-
-
 @pytest.fixture
 def ledger(store: Store) -> Store:
     """Two leads scored by the queue twice a day for 400 days, and by the API every tenth."""
@@ -56,10 +40,10 @@ def ledger(store: Store) -> Store:
         ingest(connection, records, agreed(), NOW)
         for half in range(800):
             as_of = NOW - 400 * DAY + half * (DAY // 2)
-            given = [entry(lead, as_of, "queue") for lead in LEADS]
+            given = [scored(lead, as_of, channel="queue") for lead in LEADS]
             record_scores(connection, given, [PLACE, PLACE])
             if half % 20 == 0:
-                record_scores(connection, [entry("a", as_of, "api")], [None])
+                record_scores(connection, [scored("a", as_of, channel="api")], [None])
     return store
 
 

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from agreed import NOW, agreed
+from on_record import scored
 from page_company import (
     REASONS,
     Outline,
@@ -22,7 +23,7 @@ from page_company import (
 from features.clock import DAY, HOUR
 from features.facts import LeadVersion, StageChange
 from features.store.engine import Store
-from features.store.ledger import ScoreEntry, record_scores, score_history
+from features.store.ledger import record_scores, score_history
 from models.workspace import Workspace
 
 
@@ -141,9 +142,8 @@ def test_the_history_shows_every_score_of_the_stored_lead_and_a_picture_of_them(
         (0.9, "b" * 64, "payload"),
     ]
     entries = [
-        ScoreEntry(lead="H", as_of=NOW - (9 - i) * DAY, scored_at=NOW - (9 - i) * DAY, raw=float(i),
-                   probability=p, route="nurture", bundle=bundle, definition="d", inputs={},
-                   reasons=REASONS, channel=channel)
+        scored("H", NOW - (9 - i) * DAY, raw=float(i), probability=p, bundle=bundle,
+               reasons=REASONS, channel=channel)
         for i, (p, bundle, channel) in enumerate(shown)
     ]  # fmt: skip
     with empty.store.write() as connection:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from agreed import NOW, agreed
+from on_record import scored
 
 from features.clock import DAY, iso
 from features.errors import NotEnoughEvidenceError
 from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.ledger import QueueEntry, ScoreEntry, record_scores
+from features.store.ledger import QueueEntry, record_scores
 from features.store.outcomes import Deal, record_deals
 from features.store.queue_order import lots
 from features.store.trials import Rules, arm_text, note_rules
@@ -20,22 +21,6 @@ from training.loop.holdout import HoldoutReadout, compared, read_holdout
 AGREED = agreed()
 START = NOW - 200 * DAY
 LEADS = [f"L{i}" for i in range(60)]
-
-
-def scored(lead: str, as_of: int) -> ScoreEntry:
-    return ScoreEntry(
-        lead=lead,
-        as_of=as_of,
-        scored_at=as_of,
-        raw=0.0,
-        probability=0.5,
-        route="x",
-        bundle="b",
-        definition="d",
-        inputs={},
-        reasons=[],
-        channel="queue",
-    )
 
 
 def test_every_lead_of_an_arm_counts_from_its_first_score_whether_shown_or_not(
@@ -51,9 +36,10 @@ def test_every_lead_of_an_arm_counts_from_its_first_score_whether_shown_or_not(
             for lead in LEADS
         ]
         ingest(connection, opened, AGREED, NOW)
-        entries = [scored(lead, START + i * DAY) for i, lead in enumerate(LEADS)]
-        entries += [scored(lead, START + (i + 5) * DAY) for i, lead in enumerate(LEADS)]
-        entries += [scored("L0", START - DAY), scored("L1", NOW - DAY)]
+        given = [(lead, START + i * DAY) for i, lead in enumerate(LEADS)]
+        given += [(lead, START + (i + 5) * DAY) for i, lead in enumerate(LEADS)]
+        given += [("L0", START - DAY), ("L1", NOW - DAY)]
+        entries = [scored(lead, at, channel="queue") for lead, at in given]
         record_scores(connection, entries, [seen] * len(entries))
         deals = [
             Deal(

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from on_record import decide
 from trained_company import END, trained_company
 
 from features.clock import DAY, iso
-from features.store.promotions import DecisionRecord, list_decisions, record_decision
+from features.store.promotions import Decision, list_decisions
 from features.store.shadows import undecided
 from models.bundle import write_bundle
 from models.calibrators import adjusted
@@ -56,20 +57,18 @@ def decided(
     digest: str,
     against: str | None,
     at: int,
-    how: str,
+    how: Decision,
     evidence: dict[str, Any] | None = None,
 ) -> None:
-    record = DecisionRecord(
+    decide(
+        workspace.store,
+        digest,
+        how,
         decided_at=at,
-        decision=how,  # type: ignore[arg-type]
-        bundle=digest,
         against=against,
-        decided_by="tests",
         reason="planted",
         evidence=evidence or {},
     )
-    with workspace.store.write() as connection:
-        record_decision(connection, record)
 
 
 def written(workspace: Workspace, model: PropensityModel, origin: str, parent: str) -> str:

@@ -1,6 +1,7 @@
-"""A running service with a made company and a made model, and callers of every role.
+"""Which services do tests start? Fixtures of a made company with a made model; a plugin of all suites.
 
-The clock stands still unless a test moves it; the queue is refreshed only when a test asks for it.
+Nothing heavy is imported and nothing is made before a test asks: a suite that starts no service pays
+nothing for those that do.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
-from models_made import fill, promote, put_bundle, workspace_of
-from served import Clock, Serve, Served, TestClient, calm, make_keys
 
 from features.definition import Definition
 from features.store.engine import Store
-from serving.app import create_app
+
+if TYPE_CHECKING:
+    from served import Serve, Served
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -37,6 +38,11 @@ def _plain_logs() -> None:
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Starts a service on a store; all are stopped at the end."""
+    from models_made import promote, put_bundle, workspace_of
+    from served import Clock, Served, TestClient, calm, make_keys
+
+    from serving.app import create_app
+
     with ExitStack() as running:
 
         def start(store: Store, *, with_model: bool = True, **changes: Any) -> Served:
@@ -56,6 +62,8 @@ def company_home(
     tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, definition: Definition
 ) -> Path:
     """A data directory with the company in SQLite and a champion, to be copied."""
+    from models_made import fill, promote, put_bundle, workspace_of
+
     home = tmp_path_factory.mktemp("company")
     shutil.copy(migrated_sqlite, home / "propensity.db")
     store = Store(f"sqlite:///{home / 'propensity.db'}")
@@ -82,11 +90,19 @@ def served_lite(serve: Serve, company_store: Store) -> Served:
     return serve(company_store)
 
 
+@pytest.fixture
+def served_postgres(serve: Serve, postgres_store: Store, definition: Definition) -> Served:
+    """The same on PostgreSQL."""
+    from models_made import fill
+
+    fill(postgres_store, definition)
+    return serve(postgres_store)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def served(request: pytest.FixtureRequest, serve: Serve, definition: Definition) -> Served:
-    """The same, on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
-        return serve(request.getfixturevalue("company_store"))
-    store: Store = request.getfixturevalue("postgres_store")
-    fill(store, definition)
-    return serve(store)
+def served(request: pytest.FixtureRequest) -> Served:
+    """The same, once on SQLite and once on PostgreSQL."""
+    chosen: Served = request.getfixturevalue(
+        "served_lite" if request.param == "sqlite" else "served_postgres"
+    )
+    return chosen
