@@ -252,9 +252,13 @@ def test_what_is_not_promoted_is_not_fitted_again(
 @pytest.mark.parametrize(
     ("evidence", "decision"),
     [
-        ({"difference": 0.001, "objections": ""}, "promote"),
-        ({"difference": -0.5, "objections": ""}, "promote"),
-        ({"difference": -0.5, "objections": "its order is worse"}, "undecided"),
+        ({"difference": 0.025, "standard_error": 0.01, "objections": ""}, "promote"),
+        ({"difference": -0.5, "standard_error": 0.01, "objections": ""}, "promote"),
+        ({"difference": 0.026, "standard_error": 0.01, "objections": ""}, "undecided"),
+        (
+            {"difference": -0.5, "standard_error": 1.0, "objections": "its order is worse"},
+            "undecided",
+        ),
         ({"wins": 3, "more_wins_needed": 17}, "undecided"),
     ],
 )
@@ -265,9 +269,11 @@ def test_a_challenger_succeeds_unless_it_is_worse_or_spoils_something(
     assert found.decision == decision
 
 
-def test_nothing_else_is_made_a_promotion() -> None:
-    worse = Verdict("keep", "worse", {"difference": 0.1, "objections": ""})
-    assert succession(worse) == worse
+def test_what_one_look_of_many_finds_worse_may_succeed_and_what_is_surely_worse_may_not() -> None:
+    """Two and a half standard errors are what 99 % asks, on both sides (2.576 of a normal)."""
+    for difference, decision in ((0.0257, "promote"), (0.0258, "keep")):
+        evidence = {"difference": difference, "standard_error": 0.01, "objections": ""}
+        assert succession(Verdict("keep", "worse", evidence)).decision == decision
 
 
 def test_a_first_model_is_asked_to_be_better_than_none_not_to_be_no_worse(

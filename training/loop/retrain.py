@@ -31,7 +31,8 @@ LEFT_OVER_DAYS = 1.0
 """A bundle younger than this about which nothing was decided was left by a training that was killed."""
 
 AGAIN = 0.99
-"""What a promotion at a second look needs: at 95 % ten looks at equals would promote one in ten."""
+"""What a promotion at a second look needs: at 95 % ten looks at equals would promote one in ten.
+For the same reason it is what a successor must be worse by to be kept from succeeding."""
 
 Warn = Callable[[str], None]
 
@@ -97,15 +98,15 @@ def succession(verdict: Verdict) -> Verdict:
 
     What it has over the champion is only part of what it will have once it is fitted on all rows: that
     it must be better beyond noise would be asked of the wrong model (docs/decisions/0036). One that is
-    worse beyond noise, or spoils something (`training.guards`), or has too few outcomes to be compared,
-    does not.
+    worse at 99 %, or spoils something (`training.guards`), or has too few outcomes to be compared, does
+    not.
     """
     found = verdict.evidence
     if verdict.decision == "promote" or "difference" not in found or found.get("objections"):
         return verdict
     if found["difference"] > normal_quantile(AGAIN) * found["standard_error"]:
         return verdict
-    reason = f"no worse, and it has learned from more: {verdict.reason.removeprefix('undecided: ')}"
+    reason = f"not surely worse, and it has learned from more: {verdict.reason.removeprefix('undecided: ')}"
     return Verdict("promote", reason, found)
 
 

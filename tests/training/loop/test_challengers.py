@@ -16,8 +16,8 @@ from features.store.outcomes import Deal
 from features.store.shadows import pairs
 from models.log_odds import sigmoid
 from training.discrimination import auc_difference
+from training.loop.challengers import SHADOWS, shadow_verdict
 from training.loop.logged import WEEK
-from training.loop.verdict import SHADOWS, shadow_verdict
 from training.verdicts import Verdict
 
 N = 400
