@@ -106,7 +106,8 @@ def succession(verdict: Verdict) -> Verdict:
         return verdict
     if found["difference"] > normal_quantile(AGAIN) * found["standard_error"]:
         return verdict
-    reason = f"not surely worse, and it has learned from more: {verdict.reason.removeprefix('undecided: ')}"
+    compared = verdict.reason.removeprefix("undecided: ")
+    reason = f"not surely worse, and it has learned from more: {compared}"
     return Verdict("promote", reason, found)
 
 
