@@ -3,7 +3,7 @@
 A training keeps its newest quarter to judge by, and the horizons between the pieces. Where outcomes grow
 quickly that is the better half of what is known. Rule: what was judged stays a model of its own, and
 answers for the rows that the refit has learned from (`training.unseen.raw_unseen`) – in figures,
-comparisons and calibrations; the refit answers for no others than new ones (docs/decisions/0036).
+comparisons and calibrations; the refit answers for no others than new ones (docs/decisions/0037).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class Policy:
             when nothing is alarming: a level that moves is followed before it alarms (decision 0033).
         try_days: between two tries, however many deals close: a look that finds nothing costs one, too.
         more_outcomes: a challenger is trained once the deals have grown by this share since the newest
-            was (decision 0036): often in a young company, seldom in an old one.
+            was (decision 0037): often in a young company, seldom in an old one.
         retrain_days: between two challengers, whatever is said: until the next cohorts mature, another
             one would learn from the same outcomes.
         look_again: an undecided challenger is looked at again once its evidence has grown by this

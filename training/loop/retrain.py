@@ -97,7 +97,7 @@ def succession(verdict: Verdict) -> Verdict:
     """Let a challenger succeed a champion when it is no worse: it has learned from more outcomes.
 
     What it has over the champion is only part of what it will have once it is fitted on all rows: that
-    it must be better beyond noise would be asked of the wrong model (docs/decisions/0036). One that is
+    it must be better beyond noise would be asked of the wrong model (docs/decisions/0037). One that is
     worse at 99 %, or spoils something (`training.guards`), or has too few outcomes to be compared, does
     not.
     """
