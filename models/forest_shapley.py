@@ -154,7 +154,9 @@ def _descend_straight(
 
 
 @inlined
-def _add_contributions(codes: Codes, forest: Forest, walk: Walk, sums: Floats, said: Floats) -> None:
+def _add_contributions(
+    codes: Codes, forest: Forest, walk: Walk, sums: Floats, said: Floats
+) -> None:
     """Add what each column contributes to `sums`, lanes; nobody's come after the last column's.
 
     What each tree says goes into `said`.

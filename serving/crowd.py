@@ -46,6 +46,17 @@ class Crowd:
         else:
             await self._of_caller(scope, receive, send)
 
+    def enter(self) -> bool:
+        """Take a place for a request that is not passed on; False: there is none."""
+        if self._inside >= self._most:
+            return False
+        self._inside += 1
+        return True
+
+    def leave(self) -> None:
+        """Give a place back that `enter` took."""
+        self._inside -= 1
+
     async def _of_caller(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request that has its place until its answer begins."""
         has_place = True
