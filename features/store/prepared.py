@@ -76,19 +76,34 @@ class Prepared:
         return found
 
 
+def driver_of(connection: Connection) -> Any:
+    """The driver's own connection."""
+    return connection.connection.dbapi_connection
+
+
 @contextmanager
-def _cursor(connection: Connection, text: str) -> Iterator[Any]:
-    """The driver's cursor within the connection's transaction; its errors are SQLAlchemy's."""
-    if not connection.in_transaction():
-        connection.begin()
-    dialect = connection.dialect
-    failure = dialect.loaded_dbapi.Error
-    cursor = connection.connection.cursor()
+def own_errors(connection: Connection, text: str) -> Iterator[None]:
+    """Turn the driver's errors into SQLAlchemy's."""
     try:
-        yield cursor
-    except failure as error:
+        yield
+    except connection.dialect.loaded_dbapi.Error as error:
+        dialect = connection.dialect
+        failure = dialect.loaded_dbapi.Error
         raise DBAPIError.instance(
             text, None, error, failure, hide_parameters=True, dialect=dialect
         ) from error
-    finally:
-        cursor.close()
+
+
+@contextmanager
+def _cursor(connection: Connection, text: str) -> Iterator[Any]:
+    """The driver's cursor within the connection's transaction; its errors are SQLAlchemy's."""
+    driver = driver_of(connection)
+    if connection.dialect.name != "sqlite" or not driver.in_transaction:
+        if not connection.in_transaction():
+            connection.begin()
+    with own_errors(connection, text):
+        cursor = driver.cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()
