@@ -9,6 +9,7 @@ in `serving.security.ACCESS` lets nobody in.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -86,12 +87,12 @@ class Propensity(FastAPI):
         way = ShortWay(super().__call__, self, settings)
         limits = BodyLimit(way, settings)
         crowd = Crowd(limits, most=settings.max_in_flight)
-        self._outermost = Envelope(crowd, metrics=metrics, hsts_seconds=settings.hsts_seconds)
-        self.at_once = AtOnce(self._outermost, crowd, limits, way)
+        self.envelope = Envelope(crowd, metrics=metrics, hsts_seconds=settings.hsts_seconds)
+        self.at_once = AtOnce(self.envelope, crowd, limits, way)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        await self._outermost(scope, receive, send)
+        await self.envelope(scope, receive, send)
 
 
 def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clock) -> Propensity:
@@ -113,9 +114,13 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         service.rounds.start()
         for thread in threads:
             thread.start()
+        # What is there now stays: no collection need ever look at it again.
+        gc.collect()
+        gc.freeze()
         try:
             yield
         finally:
+            gc.unfreeze()
             service.refresher.stopping = True
             for thread in threads:
                 await run_in_threadpool(thread.stop)

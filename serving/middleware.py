@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import as_response, internal_report
 from serving.limits import RefusedError
+from serving.logs import RequestLines
 from serving.metrics import Metrics
 
 log = structlog.get_logger("propensity.requests")
@@ -45,11 +46,15 @@ class Envelope:
         app: what comes next.
         metrics: where requests are counted.
         hsts_seconds: how long browsers are to insist on HTTPS; 0: nothing is said.
+
+    Attributes:
+        lines: writes the lines of requests; None: the log does, as it writes all others.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, hsts_seconds: int = 0) -> None:
         self._app = app
         self._metrics = metrics
+        self.lines: RequestLines | None = None
         headers = dict(SECURITY_HEADERS)
         if hsts_seconds:
             headers["Strict-Transport-Security"] = f"max-age={hsts_seconds}"
@@ -94,14 +99,17 @@ class Envelope:
         """Count a request that was answered, and write its line."""
         method, route = _method(scope), _route(scope)
         self._metrics.count_request(method, route, status, seconds)
-        log.info(
-            "request",
-            request_id=request_id,
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1_000, 2),
-        )
+        line = {
+            "request_id": request_id,
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1_000, 2),
+        }
+        if self.lines is None:
+            log.info("request", **line)
+        else:
+            self.lines.write(line)
 
 
 class NoNakedError:
