@@ -10,11 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
+
+
+_ROWS = 16
+"""Rows of one statement."""
+
+
+@lru_cache(maxsize=256)
+def _of_rows(text: str, n: int) -> str:
+    """An insert of one row as one of so many: the same parameters again for each."""
+    before, values, row = text.rpartition(" VALUES ")
+    return f"{before}{values}{', '.join([row] * n)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +71,17 @@ class Prepared:
         return found
 
     def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run it for each of these rows, of which there is one at least."""
+        """Run an insert for each of these rows, of which there is one at least."""
         compiled = self._on(connection)
         with _cursor(connection, compiled.text) as cursor:
-            cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+            if connection.dialect.name != "sqlite":
+                cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+                return
+            # SQLite's driver lets go of the interpreter at each step, and a statement is one step.
+            for start in range(0, len(rows), _ROWS):
+                some = rows[start : start + _ROWS]
+                given = [value for row in some for value in compiled.parameters(row)]
+                cursor.execute(_of_rows(compiled.text, len(some)), given)
 
     def _on(self, connection: Connection) -> _Compiled:
         dialect = connection.dialect
