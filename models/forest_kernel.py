@@ -5,4 +5,4 @@ from __future__ import annotations
 from models.forest_raw import write_raw
 from models.forest_shapley import write_told
 
-__all__ = ["write_told", "write_raw"]
+__all__ = ["write_raw", "write_told"]

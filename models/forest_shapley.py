@@ -191,9 +191,9 @@ def _rows_of_lanes(many: int) -> Floats:
 
 @compiled
 def write_told(matrix: Matrix, forest: Forest, raw: Floats, shares: Matrix) -> None:
-    """Write each row's log-odds into `raw`, shape (n,), and its contributions and the base into `shares`.
+    """Write each row's log-odds, shape (n,), and its contributions and the base, (n, columns + 1).
 
-    The log-odds are those of `models.forest_raw`; the shares have the shape (n, columns + 1).
+    The log-odds are those of `models.forest_raw`, to the bit.
     """
     width, widest, trees = uint64(len(forest.columns)), forest.widest, len(forest.trees) - 1
     walk = Walk(

@@ -1,4 +1,4 @@
-"""Which requests are answered from the connection itself? Plain ones for a score that are there as a whole.
+"""Which requests are answered from the connection itself? Plain ones for a score, there as a whole.
 
 A task, ASGI's messages and five layers around each of them cost more than reading such a request. So the
 server (`serving.server`) asks here first. Rule: nothing is decided here. What each layer would have said
@@ -56,17 +56,23 @@ class AtOnce:
     def take(self, scope: Scope, body: bytes, send: Send) -> bool:
         """See `Shortcut`."""
         began = time.perf_counter()
-        if self._limits.refusal(scope) or not self._crowd.enter():
+        if self._limits.refusal(scope) or not self._crowd.has_room:
             return False
-        plain = self._way.read(scope, body)
+        try:
+            plain = self._way.read(scope, body)
+        except Exception:  # fails on the application's way too, which has an answer to it
+            return False
         if plain is None:
-            self._crowd.leave()
             return False
+        self._crowd.enter()
         request_id = request_id_of(scope)
 
         def tell(found: Result | BaseException) -> None:
             self._crowd.leave()
-            status, headers, content = self._answer(found, request_id)
+            try:
+                status, headers, content = self._answer(found, request_id)
+            except Exception as error:  # nobody's answer may keep others from theirs
+                status, headers, content = self._answer(error, request_id)
             start: Message = {"status": status, "headers": headers}
             self._envelope.add_headers(start, request_id, scope)
             send(status, headers, content)

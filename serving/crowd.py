@@ -41,17 +41,19 @@ class Crowd:
             await self._app(scope, receive, send)
         elif scope["path"].startswith(SENDERS):
             await self._of_sender(scope, receive, send)
-        elif self._inside >= self._most:
+        elif not self.has_room:
             await _turn_away(scope, receive, send)
         else:
             await self._of_caller(scope, receive, send)
 
-    def enter(self) -> bool:
-        """Take a place for a request that is not passed on; False: there is none."""
-        if self._inside >= self._most:
-            return False
+    @property
+    def has_room(self) -> bool:
+        """Whether one request more may be under way."""
+        return self._inside < self._most
+
+    def enter(self) -> None:
+        """Take a place for a request that is not passed on."""
         self._inside += 1
-        return True
 
     def leave(self) -> None:
         """Give a place back that `enter` took."""

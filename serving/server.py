@@ -140,7 +140,7 @@ class PatientProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Start the application, unless the request may be answered without, once it is all there."""
         may_be = self._is_new and self._shortcut is not None and app is self.app
-        if may_be and is_for_a_score(cycle.scope) and _is_usual(cycle):
+        if may_be and is_for_a_score(cast("Scope", cycle.scope)) and _is_usual(cycle):
             self._held = cycle
         else:
             super()._start_asgi_task(cycle, app)

@@ -251,7 +251,8 @@ def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        if not connection.connection.driver_connection.in_transaction:  # see `KeptWriter`
+        driver: Any = connection.connection.driver_connection
+        if not driver.in_transaction:  # see `KeptWriter`
             connection.exec_driver_sql(begin)
 
     return engine

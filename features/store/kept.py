@@ -1,8 +1,8 @@
 """How does one thread write over and over? On a connection of its own, given to the driver as it is.
 
-To take a connection from the pool, begin, commit and give it back costs SQLAlchemy more than SQLite needs
-for the few rows of a group. Rule: what `Store.write` promises holds here too: the work is committed as a
-whole or not at all, and a file that was moved away is never written to.
+To take a connection from the pool, begin, commit and give it back costs SQLAlchemy more than SQLite
+needs for the few rows of a group. Rule: what `Store.write` promises holds here too: the work is
+committed as a whole or not at all, and a file that was moved away is never written to.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class KeptWriter:
                 yield connection
                 with own_errors(connection, "COMMIT"):
                     driver_of(connection).commit()
-                if connection.in_transaction():  # a statement that SQLAlchemy ran began one for itself
+                if (
+                    connection.in_transaction()
+                ):  # a statement that SQLAlchemy ran began one for itself
                     connection.commit()
             except BaseException:
                 self.close()

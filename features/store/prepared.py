@@ -17,7 +17,6 @@ from sqlalchemy import ClauseElement, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
 
-
 _ROWS = 16
 """Rows of one statement."""
 
@@ -117,9 +116,9 @@ def own_errors(connection: Connection, text: str) -> Iterator[None]:
 def _cursor(connection: Connection, text: str) -> Iterator[Any]:
     """The driver's cursor within the connection's transaction; its errors are SQLAlchemy's."""
     driver = driver_of(connection)
-    if connection.dialect.name != "sqlite" or not driver.in_transaction:
-        if not connection.in_transaction():
-            connection.begin()
+    has_begun = connection.dialect.name == "sqlite" and driver.in_transaction  # see `KeptWriter`
+    if not has_begun and not connection.in_transaction():
+        connection.begin()
     with own_errors(connection, text):
         cursor = driver.cursor()
         try:

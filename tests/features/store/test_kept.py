@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from features.errors import StoreError
 from features.store.consent import lead_hash
-from features.store.engine import Store
+from features.store.engine import Connection, Store
 from features.store.kept import KeptWriter
 from features.store.ledger import ScoreEntry, record_scores, scores
 
@@ -32,6 +32,14 @@ def count(store: Store) -> int:
         return int(connection.execute(select(func.count()).select_from(scores)).scalar_one())
 
 
+def fail_after(connection: Connection, hashing: bool = False) -> None:
+    """Write a score, perhaps after a statement that SQLAlchemy runs, and fail."""
+    if hashing:
+        lead_hash(connection, "somebody")
+    record_scores(connection, [ENTRY], [None])
+    raise ZeroDivisionError
+
+
 def test_each_transaction_is_there_when_it_ends(store: Store) -> None:
     kept, before = KeptWriter(store), count(store)
     for n in (1, 2, 3):
@@ -44,8 +52,7 @@ def test_each_transaction_is_there_when_it_ends(store: Store) -> None:
 def test_what_failed_in_the_middle_left_nothing_and_the_next_goes_through(store: Store) -> None:
     kept, before = KeptWriter(store), count(store)
     with pytest.raises(ZeroDivisionError), kept.write() as connection:
-        record_scores(connection, [ENTRY], [None])
-        raise ZeroDivisionError
+        fail_after(connection)
     assert count(store) == before
     with kept.write() as connection:
         record_scores(connection, [ENTRY], [None])
@@ -56,9 +63,7 @@ def test_what_failed_in_the_middle_left_nothing_and_the_next_goes_through(store:
 def test_statements_of_both_sorts_are_in_one_transaction(store: Store) -> None:
     kept, before = KeptWriter(store), count(store)
     with pytest.raises(ZeroDivisionError), kept.write() as connection:
-        lead_hash(connection, "somebody")  # by SQLAlchemy
-        record_scores(connection, [ENTRY], [None])
-        raise ZeroDivisionError
+        fail_after(connection, hashing=True)
     assert count(store) == before
     with kept.write() as connection:
         record_scores(connection, [ENTRY], [None])
