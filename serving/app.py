@@ -9,7 +9,6 @@ in `serving.security.ACCESS` lets nobody in.
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -114,13 +113,9 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
         service.rounds.start()
         for thread in threads:
             thread.start()
-        # What is there now stays: no collection need ever look at it again.
-        gc.collect()
-        gc.freeze()
         try:
             yield
         finally:
-            gc.unfreeze()
             service.refresher.stopping = True
             for thread in threads:
                 await run_in_threadpool(thread.stop)
