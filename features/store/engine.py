@@ -97,13 +97,13 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one consistent state and writes nothing."""
-        with told(self), self._reader.connect() as connection:
+        with _told(self), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A connection whose work is committed as a whole, or not at all."""
-        with told(self), self._writer.begin() as connection:
+        with _told(self), self._writer.begin() as connection:
             yield connection
 
     def check(self) -> None:
@@ -123,7 +123,7 @@ class Store:
 
 
 @contextmanager
-def told(store: Store) -> Iterator[None]:
+def _told(store: Store) -> Iterator[None]:
     """Turn what the driver says into something that can be acted on."""
     try:
         yield
@@ -188,7 +188,7 @@ def _lower(text: str | None) -> str | None:
     return None if text is None else str(text).lower()
 
 
-def file_of(url: URL) -> tuple[int, int] | None:
+def _file_of(url: URL) -> tuple[int, int] | None:
     """Which file a path leads to now, whatever was opened there earlier; None: to none.
 
     A `file:` URI is not looked behind: it is the same for ever.
@@ -212,20 +212,20 @@ def _gone(url: URL) -> StoreError:
 def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
     engine = create_engine(url, connect_args={"check_same_thread": False}, hide_parameters=True)
 
-    is_known = file_of(url) is not None
+    is_known = _file_of(url) is not None
 
     @event.listens_for(engine, "do_connect")
     def _there(*_: Any) -> None:
         # SQLite would make an empty file in place of one that is missing, for a backup to trip over.
         nonlocal is_known
-        if is_known and file_of(url) is None:
+        if is_known and _file_of(url) is None:
             raise _gone(url)
         is_known = True
 
     @event.listens_for(engine, "checkout")
     def _same_file(_connection: Any, record: Any, _proxy: Any) -> None:
         # A file that was moved away goes on being written to: what is then acknowledged is lost.
-        present = file_of(url)
+        present = _file_of(url)
         if present is None:
             raise _gone(url)
         if record.info.setdefault("file", present) != present:
@@ -233,7 +233,7 @@ def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _settings(connection: sqlite3.Connection, record: Any) -> None:
-        record.info["file"] = file_of(url)
+        record.info["file"] = _file_of(url)
         # The driver's own transaction handling would turn BEGIN IMMEDIATE into a deferred one.
         connection.isolation_level = None
         # The built-in knows the letters A to Z only: `Öffentlich` would not be found as `öffentlich`.
@@ -251,8 +251,6 @@ def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        driver: Any = connection.connection.driver_connection
-        if not driver.in_transaction:  # see `KeptWriter`
-            connection.exec_driver_sql(begin)
+        connection.exec_driver_sql(begin)
 
     return engine

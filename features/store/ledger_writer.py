@@ -19,7 +19,6 @@ from typing import Protocol
 
 from features.errors import PropensityError, StoreError
 from features.store.engine import Store
-from features.store.kept import KeptWriter
 from features.store.ledger import QueueEntry, ScoreEntry, record_scores, take_numbers
 
 log = logging.getLogger("propensity.ledger")
@@ -87,7 +86,6 @@ class LedgerWriter:
 
     def __init__(self, store: Store, capacity: int = 10_000, is_durable: bool = True) -> None:
         self._store = store
-        self._kept = KeptWriter(store)
         self._capacity = capacity
         self._is_durable = is_durable
         self._waiting: deque[_Waiting] = deque()
@@ -173,7 +171,6 @@ class LedgerWriter:
                 self._take_more_numbers()
             with self._changed:
                 self._scores -= sum(len(one.entries) for one in together)
-        self._kept.close()
 
     def _next(self) -> list[_Waiting]:
         """What is written next; nothing when the writer has been stopped and all is written."""
@@ -215,7 +212,7 @@ class LedgerWriter:
         entries = [entry for one in together for entry in one.entries]
         shown = [entry for one in together for entry in one.shown]
         taken = [id_ for one in together for id_ in one.ids or ()]
-        with self._kept.write() as connection:
+        with self._store.write() as connection:
             ids = record_scores(connection, entries, shown, taken or None)
         at = 0
         for one in together:

@@ -115,12 +115,10 @@ def own_errors(connection: Connection, text: str) -> Iterator[None]:
 @contextmanager
 def _cursor(connection: Connection, text: str) -> Iterator[Any]:
     """The driver's cursor within the connection's transaction; its errors are SQLAlchemy's."""
-    driver = driver_of(connection)
-    has_begun = connection.dialect.name == "sqlite" and driver.in_transaction  # see `KeptWriter`
-    if not has_begun and not connection.in_transaction():
+    if not connection.in_transaction():
         connection.begin()
     with own_errors(connection, text):
-        cursor = driver.cursor()
+        cursor = driver_of(connection).cursor()
         try:
             yield cursor
         finally:

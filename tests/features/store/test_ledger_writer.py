@@ -126,9 +126,7 @@ def test_what_waits_when_the_service_stops_is_written_and_nothing_more_is_taken(
 
 
 class Failing:
-    """A store whose writes fail while it is told to; of a kind whose connections nobody keeps."""
-
-    is_sqlite = False
+    """A store whose writes fail while it is told to."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
