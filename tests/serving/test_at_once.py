@@ -140,6 +140,8 @@ def test_what_comes_in_pieces_or_asks_first_is_answered_by_the_application(
         line.socket.sendall(whole[cut:])
         assert line.answer()[0] == 200
     assert taken == []
+    line.ask({"lead": "nobody"}, LONG)  # a key is known for a second
+    taken.clear()
     assert line.ask(SENT)[0] == 200
     assert taken == [True]
 
