@@ -135,16 +135,25 @@ class Blend:
         return self._judged(matrix, self._read(matrix))
 
     def told(self, matrix: Floats) -> tuple[Floats, Floats | None, Floats, float]:
-        """`judged` and `contributions` together, the additive part read once."""
+        """`judged` and `contributions` together, each part read once."""
         read = self._read(matrix)
-        return *self._judged(matrix, read), *self._contributions(matrix, read)
+        if self.trees is None or self.weight >= 1 or not len(matrix):
+            return *self._judged(matrix, read), *self._contributions(matrix, read)
+        trees, boosted = self.trees.told(by_rates(matrix, self.columns, self.rates))
+        judged = self._in_all(self._additive(read), trees, read)
+        return *judged, *self._shared(matrix, read, boosted)
 
     def _read(self, matrix: Floats) -> _Read | None:
         """What the additive part's columns add, shape (n, columns), and its variance, shape (n,)."""
         return None if self.linear is None else self.linear.read(matrix)
 
     def _judged(self, matrix: Floats, read: _Read | None) -> tuple[Floats, Floats | None]:
-        linear, trees = self._parts(matrix, read)
+        return self._in_all(*self._parts(matrix, read), read)
+
+    def _in_all(
+        self, linear: Floats | None, trees: Floats | None, read: _Read | None
+    ) -> tuple[Floats, Floats | None]:
+        """`judged`, given what each part says."""
         raw = self._summed(linear, trees)
         if self.spread is None or read is None:
             return raw, None
@@ -155,12 +164,16 @@ class Blend:
 
     def _parts(self, matrix: Floats, read: _Read | None) -> tuple[Floats | None, Floats | None]:
         """What each part that has a weight says, of shape (n,)."""
-        linear = trees = None
-        if self.linear is not None and read is not None and self.weight > 0:
-            linear = self.linear.summed(read[0])
+        trees = None
         if self.trees is not None and self.weight < 1:
             trees = self.trees.raw(by_rates(matrix, self.columns, self.rates))
-        return linear, trees
+        return self._additive(read), trees
+
+    def _additive(self, read: _Read | None) -> Floats | None:
+        """What the additive part says, shape (n,); None where it has no weight."""
+        if self.linear is None or read is None or self.weight <= 0:
+            return None
+        return self.linear.summed(read[0])
 
     def _summed(self, linear: Floats | None, trees: Floats | None) -> Floats:
         raw: Floats = np.asarray(self.shift, dtype=np.float64)
@@ -179,12 +192,20 @@ class Blend:
         return self._contributions(matrix, self._read(matrix))
 
     def _contributions(self, matrix: Floats, read: _Read | None) -> tuple[Floats, float]:
+        boosted = None
+        if self.trees is not None and self.weight < 1 and len(matrix):
+            boosted = self.trees.contributions(by_rates(matrix, self.columns, self.rates))
+        return self._shared(matrix, read, boosted)
+
+    def _shared(
+        self, matrix: Floats, read: _Read | None, boosted: Floats | None
+    ) -> tuple[Floats, float]:
+        """`contributions`, given those of each part."""
         shares, base = np.zeros(matrix.shape), self.shift
         if self.linear is not None and read is not None and self.weight > 0:
             shares += self.weight * read[0]
             base += self.weight * self.linear.intercept
-        if self.trees is not None and self.weight < 1 and len(matrix):
-            boosted = self.trees.contributions(by_rates(matrix, self.columns, self.rates))
+        if boosted is not None:
             shares += (1 - self.weight) * boosted[:, :-1]
             base += (1 - self.weight) * float(boosted[0, -1])
         return shares, base

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import nan
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -31,12 +32,25 @@ class EncodedColumn:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Where each column goes, worked out once: no row asks again which columns are numbers."""
+    """Where each column goes, worked out once: no row asks again which columns are numbers.
+
+    `place` says of each column where it stands among all numbers followed by all categories.
+    """
 
     numbers: tuple[str, ...]
     number_at: NDArray[np.int64]
     categories: Mapping[str, Mapping[str, float]]
     category_at: NDArray[np.int64]
+    place: NDArray[np.int64]
+    numbers_of: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    labels_of: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+
+
+def _getter(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """What takes these cells out of a row, in their order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)
 
 
 @dataclass(frozen=True)
@@ -133,15 +147,15 @@ class Encoder:
             KeyError: a row lacks a column.
         """
         plan = self._plan
-        matrix, unseen = np.empty((len(rows), len(self.columns))), []
-        for i, row in enumerate(rows):
-            labels = [row[name] for name in plan.categories]
+        cells: list[list[Any]] = []
+        unseen: list[list[str]] = []
+        for row in rows:
+            labels = plan.labels_of(row)
             codes = [
-                nan if label is None else code_of.get(label, nan)  # type: ignore[arg-type]
+                nan if label is None else code_of.get(label, nan)
                 for label, code_of in zip(labels, plan.categories.values(), strict=True)
             ]
-            matrix[i, plan.number_at] = [row[name] for name in plan.numbers]  # None becomes NaN
-            matrix[i, plan.category_at] = codes
+            cells.append([*plan.numbers_of(row), *codes])
             unseen.append(
                 [
                     name
@@ -149,7 +163,8 @@ class Encoder:
                     if code != code and label is not None
                 ]
             )
-        return matrix, unseen
+        read = np.array(cells, dtype=np.float64).reshape(len(rows), -1)  # None becomes NaN
+        return np.ascontiguousarray(read[:, plan.place]), unseen
 
     @cached_property
     def _plan(self) -> _Plan:
@@ -161,6 +176,9 @@ class Encoder:
             number_at=np.array([at[name] for name in numbers], dtype=np.int64),
             categories=codes,
             category_at=np.array([at[name] for name in codes], dtype=np.int64),
+            place=np.argsort([at[name] for name in (*numbers, *codes)]),
+            numbers_of=_getter(numbers),
+            labels_of=_getter([*codes]),
         )
 
     def _values(self, name: str, frame: FeatureFrame) -> Floats | Category:

@@ -25,8 +25,8 @@ class Kernel(Protocol):
     def write_raw(self, matrix: Floats, forest: Forest, raw: Floats) -> None:
         """Write the log-odds of each row into `raw`, shape (n,)."""
 
-    def write_contributions(self, matrix: Floats, forest: Forest, shares: Floats) -> None:
-        """Write contributions and the base into `shares`, shape (n, columns + 1)."""
+    def write_told(self, matrix: Floats, forest: Forest, raw: Floats, shares: Floats) -> None:
+        """Write log-odds, and contributions and the base into `shares`, shape (n, columns + 1)."""
 
 
 class Engine:
@@ -86,7 +86,7 @@ def _compiled() -> Kernel:
 
     forest, rows = forest_of(1, [_smallest_tree()]), np.zeros((1, 1))
     forest_kernel.write_raw(rows, forest, np.empty(1))
-    forest_kernel.write_contributions(rows, forest, np.empty((1, 2)))
+    forest_kernel.write_told(rows, forest, np.empty(1), np.empty((1, 2)))
     return forest_kernel
 
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from models.forest_raw import write_raw
-from models.forest_shapley import write_contributions
+from models.forest_shapley import write_told
 
-__all__ = ["write_contributions", "write_raw"]
+__all__ = ["write_raw", "write_told"]

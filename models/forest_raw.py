@@ -87,10 +87,16 @@ def write_codes(matrix: Matrix, first: Any, rows: Any, forest: Forest, codes: Co
 
 
 @inlined
+def in_set(forest: Forest, word: Any, code: Any) -> Any:
+    """1 where the code is in the set that begins at this word, else 0."""
+    at = uint64(code)
+    return (forest.words[uint64(word) + (at >> _6)] >> (at & _63)) & _1
+
+
+@inlined
 def goes_left(forest: Forest, split: Any, code: Any) -> Any:
     """1 where the code is in the split's set, else 0."""
-    at = uint64(code)
-    return (forest.words[uint64(forest.splits[split, WORD]) + (at >> _6)] >> (at & _63)) & _1
+    return in_set(forest, forest.splits[split, WORD], code)
 
 
 @inlined

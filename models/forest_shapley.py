@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from models.forest import LANES, Forest
 from models.forest_compiling import Codes, Floats, Matrix, compiled, inlined
 from models.forest_lanes import load, minus, plus, spread, store, times, total
-from models.forest_raw import COLUMN, LEFT, RIGHT, goes_left, write_codes
+from models.forest_raw import COLUMN, LEFT, RIGHT, WORD, in_set, write_codes
 
 _0, _1, _2 = (uint64(n) for n in range(3))
 
@@ -40,6 +40,7 @@ class Walk(NamedTuple):
         part: of each split P's factor in what its column gets, lanes.
         said: R of each slot, lanes.
         weight: P of each slot, lanes.
+        end: of each slot the value of the leaf that the row reaches from there.
     """
 
     taken: NDArray[np.uint32]
@@ -50,6 +51,7 @@ class Walk(NamedTuple):
     part: Floats
     said: Floats
     weight: Floats
+    end: Floats
 
 
 @inlined
@@ -57,14 +59,13 @@ def _decide(codes: Codes, forest: Forest, first: Any, many: Any, walk: Walk) -> 
     """Note where the row goes at each of a tree's splits, as if no column came twice on a path."""
     for slot in range(many):
         split = first + slot
-        column, share = forest.splits[split, COLUMN], forest.share_left[split]
+        column, word = forest.splits[split, COLUMN], forest.splits[split, WORD]
         left, right = forest.splits[split, LEFT], forest.splits[split, RIGHT]
-        is_left = goes_left(forest, split, codes[column, _0])
+        share = forest.share_left[split]
+        is_left = in_set(forest, word, codes[column, _0])
         walk.taken[slot] = left if is_left else right
         walk.other[slot] = right if is_left else left
         walk.share[slot] = 1.0 - share if is_left else share
-        walk.column[slot] = column
-        walk.inverse[slot] = 0
 
 
 @inlined
@@ -74,6 +75,10 @@ def _correct_repeats(forest: Forest, tree: Any, dead: Any, row: Any, walk: Walk)
     `dead` is the row of lanes that stands for 1 / (1 − t), `row` the first of the repeats' own.
     """
     first, nobody = forest.trees[tree, _0], uint32(len(forest.columns))
+    many = forest.trees[tree + _1, _0] - first
+    for slot in range(many):
+        walk.column[slot] = forest.splits[first + slot, COLUMN]
+        walk.inverse[slot] = 0
     begin, end = forest.trees[tree, _2], forest.trees[tree + _1, _2]
     for repeat in range(begin, end):
         slot, above = forest.repeats[repeat, _0], forest.repeats[repeat, _1]
@@ -94,18 +99,35 @@ def _climb(forest: Forest, many: Any, grid: Any, walk: Walk) -> None:
     slot = many
     while slot > _0:
         slot -= _1
-        taken = load(walk.said, uint64(walk.taken[slot]))
+        to = uint64(walk.taken[slot])
+        taken = load(walk.said, to)
         scale = times(spread(walk.share[slot]), load(forest.lanes, uint64(walk.inverse[slot])))
         part = times(minus(taken, load(walk.said, uint64(walk.other[slot]))), scale)
         store(walk.part, slot, part)
         store(walk.said, slot, minus(taken, times(unknown, part)))
+        walk.end[slot] = walk.end[to]
+
+
+@inlined
+def _climb_straight(forest: Forest, many: Any, grid: Any, walk: Walk) -> None:
+    """As `_climb`, where no column comes twice on a path."""
+    unknown = load(forest.lanes, grid + _1)
+    slot = many
+    while slot > _0:
+        slot -= _1
+        to = uint64(walk.taken[slot])
+        taken = load(walk.said, to)
+        rise = minus(taken, load(walk.said, uint64(walk.other[slot])))
+        part = times(rise, spread(walk.share[slot]))
+        store(walk.part, slot, part)
+        store(walk.said, slot, minus(taken, times(unknown, part)))
+        walk.end[slot] = walk.end[to]
 
 
 @inlined
 def _descend(forest: Forest, many: Any, grid: Any, walk: Walk, sums: Floats) -> None:
     """From the root to the leaves: how much each split counts, and what its column gets for it."""
     unknown = load(forest.lanes, grid + _1)
-    store(walk.weight, _0, load(forest.lanes, grid))
     for slot in range(many):
         weight, column = load(walk.weight, slot), uint64(walk.column[slot])
         inverse = load(forest.lanes, uint64(walk.inverse[slot]))
@@ -117,18 +139,46 @@ def _descend(forest: Forest, many: Any, grid: Any, walk: Walk, sums: Floats) -> 
 
 
 @inlined
-def _add_contributions(codes: Codes, forest: Forest, walk: Walk, sums: Floats) -> None:
-    """Add what each column contributes to `sums`, lanes; nobody's come after the last column's."""
+def _descend_straight(
+    forest: Forest, first: Any, many: Any, grid: Any, walk: Walk, sums: Floats
+) -> None:
+    """As `_descend`, where no column comes twice on a path."""
+    unknown = load(forest.lanes, grid + _1)
+    for slot in range(many):
+        weight, column = load(walk.weight, slot), uint64(forest.splits[first + slot, COLUMN])
+        gained = times(weight, load(walk.part, slot))
+        store(sums, column, plus(load(sums, column), gained))
+        aside = times(weight, times(unknown, spread(walk.share[slot])))
+        store(walk.weight, uint64(walk.other[slot]), aside)
+        store(walk.weight, uint64(walk.taken[slot]), minus(weight, aside))
+
+
+@inlined
+def _add_contributions(
+    codes: Codes, forest: Forest, walk: Walk, sums: Floats, said: Floats
+) -> None:
+    """Add what each column contributes to `sums`, lanes; nobody's come after the last column's.
+
+    What each tree says goes into `said`.
+    """
     for turn in range(uint64(len(forest.passes))):
         tree, grid, row = forest.passes[turn, _0], forest.passes[turn, _1], forest.passes[turn, _2]
-        first, leaf = forest.trees[tree, _0], forest.trees[tree, _1]
-        many = forest.trees[tree + _1, _0] - first
+        first, leaf, after = forest.trees[tree, _0], forest.trees[tree, _1], tree + _1
+        many = forest.trees[after, _0] - first
         _decide(codes, forest, first, many, walk)
-        _correct_repeats(forest, tree, grid + _2, row, walk)
         for i in range(many + _1):
-            store(walk.said, many + i, spread(forest.leaves[leaf + i]))
-        _climb(forest, many, grid, walk)
-        _descend(forest, many, grid, walk, sums)
+            value = forest.leaves[leaf + i]
+            walk.end[many + i] = value
+            store(walk.said, many + i, spread(value))
+        store(walk.weight, _0, load(forest.lanes, grid))
+        if forest.trees[after, _2] > forest.trees[tree, _2]:
+            _correct_repeats(forest, tree, grid + _2, row, walk)
+            _climb(forest, many, grid, walk)
+            _descend(forest, many, grid, walk, sums)
+        else:
+            _climb_straight(forest, many, grid, walk)
+            _descend_straight(forest, first, many, grid, walk, sums)
+        said[tree] = walk.end[_0]
 
 
 @inlined
@@ -140,9 +190,12 @@ def _rows_of_lanes(many: int) -> Floats:
 
 
 @compiled
-def write_contributions(matrix: Matrix, forest: Forest, shares: Matrix) -> None:
-    """Write each row's contributions and the base into `shares`, shape (n, columns + 1)."""
-    width, widest = uint64(len(forest.columns)), forest.widest
+def write_told(matrix: Matrix, forest: Forest, raw: Floats, shares: Matrix) -> None:
+    """Write each row's log-odds, shape (n,), and its contributions and the base, (n, columns + 1).
+
+    The log-odds are those of `models.forest_raw`, to the bit.
+    """
+    width, widest, trees = uint64(len(forest.columns)), forest.widest, len(forest.trees) - 1
     walk = Walk(
         np.empty(widest, uint32),
         np.empty(widest, uint32),
@@ -152,12 +205,19 @@ def write_contributions(matrix: Matrix, forest: Forest, shares: Matrix) -> None:
         _rows_of_lanes(widest),
         _rows_of_lanes(2 * widest + 1),
         _rows_of_lanes(2 * widest + 1),
+        np.empty(2 * widest + 1),
     )
     codes, sums = np.empty((width, 1), uint16), _rows_of_lanes(len(forest.columns) + 1)
+    said = np.empty(trees)
+    for tree in range(trees):
+        said[tree] = forest.leaves[forest.trees[tree, _1]]  # of a tree that never splits
     for row in range(len(matrix)):
         write_codes(matrix, uint64(row), _1, forest, codes)
         sums[:] = 0.0
-        _add_contributions(codes, forest, walk, sums)
+        _add_contributions(codes, forest, walk, sums, said)
         for column in range(width):
             shares[row, column] = total(load(sums, column))
         shares[row, width] = forest.base
+        raw[row] = 0.0
+        for tree in range(trees):
+            raw[row] += said[tree]

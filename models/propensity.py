@@ -167,14 +167,17 @@ class PropensityModel:
         return Told(self._scores(raw, variance), shares, base, unseen)
 
     def _scores(self, raw: Floats, variance: Floats | None) -> Scores:
-        probability, spread = self.calibrator.apply(raw), self.learner.spread
+        spread = self.learner.spread
         if variance is None or spread is None:
-            return Scores(raw, probability)
-        aside = spread.reach * np.sqrt(variance)
-        lower, upper = self.calibrator.apply(raw - aside), self.calibrator.apply(raw + aside)
+            return Scores(raw, self.calibrator.apply(raw))
+        n, aside = len(raw), spread.reach * np.sqrt(variance)
+        # A calibrator gives a score the same bits whoever is asked about beside it.
+        three = self.calibrator.apply(np.concatenate([raw, raw - aside, raw + aside]))
+        probability, lower, upper = three[:n], three[n : 2 * n], three[2 * n :]
+        odds = logit(three[n:])
         # The variance of the log-odds of a rate p seen in n leads is 1 / (n p (1 − p)); calibration
         # stretches log-odds, and a step of it hides how uncertain they are.
-        stretched = np.maximum((logit(upper) - logit(lower)) / (2.0 * aside), _LEAST_STRETCH)
+        stretched = np.maximum((odds[n:] - odds[:n]) / (2.0 * aside), _LEAST_STRETCH)
         like = 1.0 / (variance * stretched**2 * probability * (1.0 - probability))
         return Scores(raw, probability, lower, upper, np.minimum(like, spread.leads or np.inf))
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.forest import Forest, read_forest
-from models.forest_engine import ENGINE
+from models.forest_engine import ENGINE, Kernel
 
 Floats = NDArray[np.float64]
 
@@ -77,15 +77,33 @@ class Trees:
             ValueError: the matrix has another number of columns.
         """
         self._require_width(matrix)
-        shares: Floats
-        if ENGINE.kernel is not None and self.forest is not None and self.forest.explains:
-            shares = np.empty((len(matrix), len(self.columns) + 1))
-            ENGINE.kernel.write_contributions(_plain(matrix), self.forest, shares)
-        elif len(matrix) == 0:
+        if self._explainer() is not None:
+            return self.told(matrix)[1]
+        if len(matrix) == 0:
             return np.empty((0, len(self.columns) + 1))  # LightGBM would divide by zero
-        else:
-            shares = self._booster.predict(matrix, pred_contrib=True, num_threads=_threads(matrix))
+        shares: Floats = self._booster.predict(
+            matrix, pred_contrib=True, num_threads=_threads(matrix)
+        )
         return shares
+
+    def told(self, matrix: Floats) -> tuple[Floats, Floats]:
+        """`raw` and `contributions` at the price of the latter.
+
+        Raises:
+            ValueError: the matrix has another number of columns.
+        """
+        kernel = self._explainer()
+        if kernel is None or self.forest is None:
+            return self.raw(matrix), self.contributions(matrix)
+        self._require_width(matrix)
+        raw, shares = np.empty(len(matrix)), np.empty((len(matrix), len(self.columns) + 1))
+        kernel.write_told(_plain(matrix), self.forest, raw, shares)
+        return raw, shares
+
+    def _explainer(self) -> Kernel | None:
+        """Compiled code that explains; None where LightGBM does."""
+        explains = self.forest is not None and self.forest.explains
+        return ENGINE.kernel if explains else None
 
     def importance(self) -> dict[str, float]:
         """Total gain by column."""

@@ -30,6 +30,7 @@ from models.forest_engine import ENGINE
 from models.workspace import Workspace
 from serving import errors, openapi
 from serving.addresses import LeadIds
+from serving.at_once import AtOnce
 from serving.attempts import FailedSignIns, Hashing
 from serving.crowd import Crowd
 from serving.deps import Clock, Service, wall_clock, worker_name
@@ -98,16 +99,18 @@ class Propensity(FastAPI):
 
     def surround(self, settings: Settings, metrics: Metrics) -> None:
         """Put the layers around it that every request passes."""
-        layers = BodyLimit(ShortWay(super().__call__, self, settings), settings)
-        crowd = Crowd(layers, most=settings.max_in_flight)
-        self._outermost = Envelope(crowd, metrics=metrics, hsts_seconds=settings.hsts_seconds)
+        way = ShortWay(super().__call__, self, settings)
+        limits = BodyLimit(way, settings)
+        crowd = Crowd(limits, most=settings.max_in_flight)
+        self.envelope = Envelope(crowd, metrics=metrics, hsts_seconds=settings.hsts_seconds)
+        self.at_once = AtOnce(self.envelope, crowd, limits, way)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        await self._outermost(scope, receive, send)
+        await self.envelope(scope, receive, send)
 
 
-def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clock) -> FastAPI:
+def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clock) -> Propensity:
     """The service.
 
     Args:

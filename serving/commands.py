@@ -252,7 +252,9 @@ def run(workspace: Workspace, settings: Any) -> None:
     require_current(workspace.store)
     workspace.definition()
     logs.configure(settings.log_level)
-    server = server_of(create_app(settings, workspace), settings)
+    app = create_app(settings, workspace)
+    app.envelope.lines = logs.request_lines(settings.log_level)
+    server = server_of(app, settings)
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:

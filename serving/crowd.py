@@ -41,10 +41,23 @@ class Crowd:
             await self._app(scope, receive, send)
         elif scope["path"].startswith(SENDERS):
             await self._of_sender(scope, receive, send)
-        elif self._inside >= self._most:
+        elif not self.has_room:
             await _turn_away(scope, receive, send)
         else:
             await self._of_caller(scope, receive, send)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one request more may be under way."""
+        return self._inside < self._most
+
+    def enter(self) -> None:
+        """Take a place for a request that is not passed on."""
+        self._inside += 1
+
+    def leave(self) -> None:
+        """Give a place back that `enter` took."""
+        self._inside -= 1
 
     async def _of_caller(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request that has its place until its answer begins."""

@@ -83,7 +83,7 @@ class BodyLimit:
         if scope["path"] in FORMS or scope["path"].startswith(SENDERS):
             whole = min(whole, _STRANGER_SECONDS)
         body = _Counted(receive, send, most, settings.body_seconds, whole)
-        if refusal := _headers_refused(scope) or self._host_refused(scope):
+        if refusal := self.refusal(scope):
             await body.refuse(*refusal, scope)
             return
         if _announced(scope) > most:
@@ -93,6 +93,10 @@ class BodyLimit:
             await self._app(scope, body.receive, body.send)
         if body.refusal is not None and not body.has_answered:
             await body.refuse(*body.refusal, scope)
+
+    def refusal(self, scope: Scope) -> tuple[int, str, str] | None:
+        """Why a request is refused for what it says of itself: status, code and words."""
+        return _headers_refused(scope) or self._host_refused(scope)
 
     def _host_refused(self, scope: Scope) -> tuple[int, str, str] | None:
         """Why a request is refused for the name that it was sent to."""

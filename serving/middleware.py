@@ -6,9 +6,9 @@ layer of all and so pays for every answer: what can be made once is made once.
 
 from __future__ import annotations
 
+import os
 import re
 import time
-import uuid
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import as_response, internal_report
 from serving.limits import RefusedError
+from serving.logs import RequestLines
 from serving.metrics import Metrics
 
 log = structlog.get_logger("propensity.requests")
@@ -45,11 +46,15 @@ class Envelope:
         app: what comes next.
         metrics: where requests are counted.
         hsts_seconds: how long browsers are to insist on HTTPS; 0: nothing is said.
+
+    Attributes:
+        lines: writes the lines of requests; None: the log does, as it writes all others.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, hsts_seconds: int = 0) -> None:
         self._app = app
         self._metrics = metrics
+        self.lines: RequestLines | None = None
         headers = dict(SECURITY_HEADERS)
         if hsts_seconds:
             headers["Strict-Transport-Security"] = f"max-age={hsts_seconds}"
@@ -60,15 +65,14 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _given_id(scope) or uuid.uuid4().hex
         state = scope.setdefault("state", {})
+        request_id, began = request_id_of(scope), time.perf_counter()
         state["request_id"] = request_id
-        began = time.perf_counter()
 
         async def wrapped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 state["status"] = message["status"]
-                self._add_headers(message, request_id, scope)
+                self.add_headers(message, request_id, scope)
             await send(message)
 
         try:
@@ -78,9 +82,10 @@ class Envelope:
         except Exception:  # the last line: nothing but the server stands outside
             await _answer_failure(scope, receive, wrapped)
         finally:
-            self._note(scope, state.get("status", 0), time.perf_counter() - began, request_id)
+            self.note(scope, state.get("status", 0), time.perf_counter() - began, request_id)
 
-    def _add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
+    def add_headers(self, message: Message, request_id: str, scope: Scope) -> None:
+        """Add to the beginning of an answer what every answer says."""
         headers = message["headers"]
         if (told := scope["state"].get("pace")) is not None and message["status"] != 429:
             headers.extend(told)
@@ -90,17 +95,21 @@ class Envelope:
         if b"cache-control" not in there and not scope["path"].startswith("/static/"):
             headers.append(_NOT_KEPT)
 
-    def _note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+    def note(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
+        """Count a request that was answered, and write its line."""
         method, route = _method(scope), _route(scope)
         self._metrics.count_request(method, route, status, seconds)
-        log.info(
-            "request",
-            request_id=request_id,
-            method=method,
-            route=route,
-            status=status,
-            ms=round(seconds * 1_000, 2),
-        )
+        line = {
+            "request_id": request_id,
+            "method": method,
+            "route": route,
+            "status": status,
+            "ms": round(seconds * 1_000, 2),
+        }
+        if self.lines is None:
+            log.info("request", **line)
+        else:
+            self.lines.write(line)
 
 
 class NoNakedError:
@@ -139,12 +148,12 @@ async def _answer_failure(scope: Scope, receive: Receive, send: Send) -> None:
 _NOT_KEPT = (b"cache-control", b"no-store")
 
 
-def _given_id(scope: Scope) -> str | None:
-    """The sender's own id of the request, when it is a harmless one."""
+def request_id_of(scope: Scope) -> str:
+    """The sender's own id of the request, when it is a harmless one; else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _OWN_ID.fullmatch(value):
             return str(value.decode("ascii"))
-    return None
+    return os.urandom(16).hex()
 
 
 def _route(scope: Scope) -> str:

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -33,6 +33,10 @@ HERE = 16
 """Leads of a round that is computed in the event loop, which answers nobody else meanwhile."""
 
 
+Tell = Callable[[Result | BaseException], None]
+"""Is told, in the event loop, what became of a question."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     """A lead that somebody waits for the score of."""
@@ -40,7 +44,7 @@ class _Waiting:
     ask: Ask
     occasion: Occasion
     scorer: Scorer
-    answer: asyncio.Future[Result | BaseException]
+    tell: Tell
     loop: asyncio.AbstractEventLoop
 
 
@@ -74,17 +78,26 @@ class Rounds:
         Raises:
             PropensityError: as `serving.scoring.score_one`.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Result | BaseException] = loop.create_future()
-        one = _Waiting(ask, occasion, scorer, answer, loop)
-        if ask.plain is not None and self._ledger.answers_when_written:
-            self._gather(one)
-        else:
-            self._waiting.put(one)
+        answer: asyncio.Future[Result | BaseException]
+        answer = asyncio.get_running_loop().create_future()
+
+        def tell(found: Result | BaseException) -> None:
+            if not answer.done():  # its sender may have left
+                answer.set_result(found)
+
+        self.begin(scorer, ask, occasion, tell)
         found = await answer
         if isinstance(found, BaseException):
             raise found
         return found
+
+    def begin(self, scorer: Scorer, ask: Ask, occasion: Occasion, tell: Tell) -> None:
+        """As `score`, for whoever runs in the event loop and does not wait but wants to be told."""
+        one = _Waiting(ask, occasion, scorer, tell, asyncio.get_running_loop())
+        if ask.plain is not None and self._ledger.answers_when_written:
+            self._gather(one)
+        else:
+            self._waiting.put(one)
 
     def stop(self, patience_seconds: float = 10.0) -> None:
         """Answer who waits, and take no more."""
@@ -182,5 +195,4 @@ def _tell(those: Sequence[_Waiting], results: Sequence[Result | BaseException]) 
 
 def _settle(those: Sequence[_Waiting], results: Sequence[Result | BaseException]) -> None:
     for one, result in zip(those, results, strict=True):
-        if not one.answer.done():  # its sender may have left
-            one.answer.set_result(result)
+        one.tell(result)

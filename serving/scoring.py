@@ -227,7 +227,7 @@ def _put_together(scorer: Scorer, said: Told, leads: Sequence[_Seen]) -> list[Le
     weighed = weigh(model, said.shares)
     raw, probability = scores.raw.tolist(), scores.probability.tolist()
     lower, upper, likes = map(_listed, (scores.lower, scores.upper, scores.leads_like_this))
-    found = []
+    found, doubts = [], _Doubts(scorer)
     for i, lead in enumerate(leads):
         row, occasion = lead.row, lead.occasion
         like = likes[i] if likes else None
@@ -252,7 +252,7 @@ def _put_together(scorer: Scorer, said: Told, leads: Sequence[_Seen]) -> list[Le
                 kept_reasons=kept,
                 caveats=[
                     *caveats.of_evidence(scorer.agreed, like),
-                    *_doubts(scorer, occasion.now),
+                    *doubts.at(occasion.now),
                     *caveats.of_lead(
                         lead.standing, said.unseen[i], model, nothing_told=not _has_attributes(row)
                     ),
@@ -369,12 +369,25 @@ def _not_known_yet(ask: Ask) -> InputError:
     return InputError(f"nothing was known of this lead before {iso(ask.as_of)}")
 
 
-def _doubts(scorer: Scorer, now: int) -> list[Caveat]:
-    """What is true of the model, and so is said with each of its scores."""
-    return [
-        *caveats.of_trouble(scorer.trouble, scorer.created_at),
-        *caveats.of_model(scorer.model, scorer.agreed, scorer.created_at, now, scorer.stale_days),
-    ]
+class _Doubts:
+    """What is true of the model, and so is said with each of its scores; said once for an instant."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._now: int | None = None
+        self._said: list[Caveat] = []
+
+    def at(self, now: int) -> list[Caveat]:
+        """The doubts at an instant."""
+        if now != self._now:
+            scorer, self._now = self._scorer, now
+            self._said = [
+                *caveats.of_trouble(scorer.trouble, scorer.created_at),
+                *caveats.of_model(
+                    scorer.model, scorer.agreed, scorer.created_at, now, scorer.stale_days
+                ),
+            ]
+        return self._said
 
 
 def _has_attributes(row: Row) -> bool:

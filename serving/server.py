@@ -11,12 +11,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
+from serving.at_once import Shortcut
 from serving.settings import Settings
+from serving.short_way import is_for_a_score
 
 _MOST_HEAD_BYTES = 64 * 1024
 """Bytes read before the headers end; the application itself takes half as many (`serving.limits`)."""
@@ -54,9 +61,14 @@ class Patience:
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with an end to its patience."""
 
-    def __init__(self, *args: Any, patience: Patience, **rest: Any) -> None:
+    def __init__(
+        self, *args: Any, patience: Patience, shortcut: Shortcut | None = None, **rest: Any
+    ) -> None:
         super().__init__(*args, **rest)
         self._patience = patience
+        self._shortcut = shortcut
+        self._is_new = False
+        self._held: RequestResponseCycle | None = None
         self._in_headers = False
         self._in_body = False
         self._head_bytes = 0
@@ -89,6 +101,10 @@ class PatientProtocol(HttpToolsProtocol):
             return
         self._head_bytes += len(data)
         super().data_received(data)
+        if (
+            self._held is not None
+        ):  # its body is still to come, and is the application's to wait for
+            self._start()
         if self._in_headers and self._head_bytes > _MOST_HEAD_BYTES:
             self.give_up(_LONG)
         elif self._is_late_with_something():
@@ -105,12 +121,56 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its headers are there; its body is the application's to wait for."""
         self._in_headers, self._in_body, self._head_bytes = False, True, 0
+        self._is_new = True
         super().on_headers_complete()
+        self._is_new = False
 
     def on_message_complete(self) -> None:
         """All of it is there."""
         self._in_body, self._head_bytes = False, 0
         super().on_message_complete()
+        cycle, shortcut = self._held, self._shortcut
+        if cycle is None or shortcut is None:
+            return
+        if shortcut.take(cast("Scope", cycle.scope), bytes(cycle.body), partial(self._send, cycle)):
+            self._held = None
+        else:
+            self._start()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start the application, unless the request may be answered without, once it is all there."""
+        may_be = self._is_new and self._shortcut is not None and app is self.app
+        if may_be and is_for_a_score(cast("Scope", cycle.scope)) and _is_usual(cycle):
+            self._held = cycle
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _start(self) -> None:
+        cycle, self._held = self._held, None
+        if cycle is not None:
+            super()._start_asgi_task(cycle, self.app)
+
+    def _send(
+        self,
+        cycle: RequestResponseCycle,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        """Send an answer as a whole, as the cycle would have sent its parts."""
+        if cycle.disconnected:
+            return
+        content = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            content += (name, b": ", value, b"\r\n")
+        content.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        content.append(body)
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"".join(content))
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        cycle.on_response = lambda: None
 
     def on_response_complete(self) -> None:
         """It was answered, perhaps before it was all there."""
@@ -183,9 +243,16 @@ class PatientProtocol(HttpToolsProtocol):
             self._request_timer = None
 
 
-def protocol(settings: Settings) -> Callable[..., PatientProtocol]:
+def _is_usual(cycle: RequestResponseCycle) -> bool:
+    """Whether a whole answer may be sent without looking how the connection is."""
+    return cycle.keep_alive and not cycle.waiting_for_100_continue and not cycle.flow.write_paused
+
+
+def protocol(
+    settings: Settings, shortcut: Shortcut | None = None
+) -> Callable[..., PatientProtocol]:
     """What makes the protocol of each connection of one server."""
-    return partial(PatientProtocol, patience=Patience(settings))
+    return partial(PatientProtocol, patience=Patience(settings), shortcut=shortcut)
 
 
 def server_of(app: Any, settings: Settings) -> Server:
@@ -195,7 +262,7 @@ def server_of(app: Any, settings: Settings) -> Server:
         app: the ASGI application.
         settings: where it listens, whom it believes, and how patient it is.
     """
-    made: Any = protocol(settings)
+    made: Any = protocol(settings, getattr(app, "at_once", None))
     return Server(
         Config(
             app,

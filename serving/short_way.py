@@ -16,6 +16,7 @@ import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from features.errors import NoModelError, PropensityError
+from features.store.access import Caller
 from serving.deps import Service
 from serving.errors import TooManyError, refused
 from serving.lead_score import TOP, Ask, Occasion, Scorer
@@ -40,7 +41,7 @@ class Chosen:
     path: str = "/v1/scores"
 
 
-_CHOSEN = Chosen()
+CHOSEN = Chosen()
 
 
 class Running(Protocol):
@@ -49,6 +50,16 @@ class Running(Protocol):
     @property
     def state(self) -> Any:
         """Where `service` is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A plain request that is let in: what scores, what is asked, and how many reasons are wanted."""
+
+    scorer: Scorer
+    ask: Ask
+    reasons: int
+    now: int
 
 
 class ShortWay:
@@ -67,38 +78,58 @@ class ShortWay:
         # A short body has no more values than bytes.
         self._is_open = settings.max_values >= SHORT
 
+    @property
+    def parts(self) -> Service:
+        """The running service."""
+        found: Service = self._running.state.service
+        return found
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
-        if not self._is_open or not _is_for_a_score(scope):
+        parts = self.parts if self._is_open and is_for_a_score(scope) else None
+        if parts is None or (caller := known_caller(scope, parts)) is None:
             await self._app(scope, receive, send)
             return
-        parts: Service = self._running.state.service
-        if (reasons := _reasons(scope)) is None or not _is_let_in(scope, parts):
-            await self._app(scope, receive, send)
-            return
-        message, now = await receive(), parts.clock()
-        asked = self._asked(message, parts, now)
-        if asked is None:
+        message = await receive()
+        plain = None
+        if not message.get("more_body"):
+            plain = self._read(scope, message.get("body", b""), caller)
+        if plain is None:
             await self._app(scope, _from_the_first(message, receive), send)
             return
-        scope["route"] = _CHOSEN
-        occasion = Occasion(now=now, request_id=scope["state"]["request_id"], reasons=reasons)
-        await _answer(asked, occasion, parts, scope, receive, send)
+        await _answer(plain, parts, scope, receive, send)
 
-    def _asked(self, message: Message, parts: Service, now: int) -> tuple[Scorer, Ask] | None:
-        """What scores, and what a plain body asks; None where it takes a closer look."""
-        if message.get("more_body") or not 0 < len(message.get("body", b"")) <= SHORT:
+    def read(self, scope: Scope, body: bytes) -> Plain | None:
+        """A whole request that is plain, let in; None where it must go the long way.
+
+        Args:
+            scope: of a request for a score.
+            body: all of it.
+        """
+        caller = known_caller(scope, self.parts) if self._is_open else None
+        return None if caller is None else self._read(scope, body, caller)
+
+    def _read(self, scope: Scope, body: bytes, caller: Caller) -> Plain | None:
+        reasons = _reasons(scope)
+        if reasons is None or not 0 < len(body) <= SHORT:
             return None
+        parts = self.parts
         try:
-            scorer = parts.live.scorer()
-        except NoModelError:
+            scorer, now = parts.live.scorer(), parts.clock()
+            ask = plain_ask(body, scorer, self._most_keys, now)
+            if ask is None:
+                return None
+            scope["state"]["pace"] = admit(parts.pace.keys, caller.name, time.monotonic())
+        except (NoModelError, TooManyError):
             return None
-        ask = plain_ask(message["body"], scorer, self._most_keys, now)
-        return None if ask is None else (scorer, ask)
+        scope["state"]["caller"] = caller
+        scope["route"] = CHOSEN
+        return Plain(scorer, ask, reasons, now)
 
 
-def _is_for_a_score(scope: Scope) -> bool:
-    is_it: bool = scope["type"] == "http" and scope["path"] == _CHOSEN.path
+def is_for_a_score(scope: Scope) -> bool:
+    """Whether a request is for a single score, plain or not."""
+    is_it: bool = scope["type"] == "http" and scope["path"] == CHOSEN.path
     return is_it and scope["method"] == "POST"
 
 
@@ -110,18 +141,11 @@ def _reasons(scope: Scope) -> int | None:
     return TOP if query["n"] is None else int(query["n"])
 
 
-def _is_let_in(scope: Scope, parts: Service) -> bool:
-    """Let a caller in whose key is known by now; False: to be asked for on the long way."""
+def known_caller(scope: Scope, parts: Service) -> Caller | None:
+    """Who asks, where the key is known by now and may do so; None: to be asked for on the long way."""
     key = _key(scope)
     caller = None if key is None else parts.keys.remembered(key)
-    if caller is None or caller.role not in ALLOWED:
-        return False
-    try:
-        scope["state"]["pace"] = admit(parts.pace.keys, caller.name, time.monotonic())
-    except TooManyError:
-        return False
-    scope["state"]["caller"] = caller
-    return True
+    return caller if caller is not None and caller.role in ALLOWED else None
 
 
 def _key(scope: Scope) -> str | None:
@@ -151,17 +175,11 @@ def _from_the_first(message: Message, receive: Receive) -> Receive:
     return again
 
 
-async def _answer(
-    asked: tuple[Scorer, Ask],
-    occasion: Occasion,
-    parts: Service,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-) -> None:
+async def _answer(plain: Plain, parts: Service, scope: Scope, receive: Receive, send: Send) -> None:
     """Score, count and send."""
+    occasion = occasion_of(plain, scope["state"]["request_id"])
     try:
-        found = await parts.rounds.score(*asked, occasion)
+        found = await parts.rounds.score(plain.scorer, plain.ask, occasion)
     except PropensityError as error:
         parts.metrics.count_scores([error], occasion.channel)
         await refused(error, str(occasion.request_id))(scope, receive, send)
@@ -174,3 +192,8 @@ async def _answer(
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def occasion_of(plain: Plain, request_id: str) -> Occasion:
+    """When a plain request is answered, under which id, and with how many reasons."""
+    return Occasion(now=plain.now, request_id=request_id, reasons=plain.reasons)

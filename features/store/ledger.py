@@ -209,13 +209,16 @@ def _refused(
     connection: Connection, lead_ids: AbstractSet[str], keys: Mapping[str, int]
 ) -> set[str]:
     """Those of the leads that object to being scored, or were erased."""
+    gone = erased(connection, lead_ids - keys.keys())
+    if not keys:
+        return gone
     query = select(leads.c.external_id).where(leads.c.do_not_score)
     objectors = {
         row.external_id
         for chunk in chunks(sorted(keys.values()))
         for row in connection.execute(query.where(leads.c.id.in_(chunk)))
     }
-    return objectors | erased(connection, lead_ids - keys.keys())
+    return objectors | gone
 
 
 # Asked for every score, so made once.

@@ -10,11 +10,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
+
+_ROWS = 16
+"""Rows of one statement."""
+
+
+@lru_cache(maxsize=256)
+def _of_rows(text: str, n: int) -> str:
+    """An insert of one row as one of so many: the same parameters again for each."""
+    before, values, row = text.rpartition(" VALUES ")
+    return f"{before}{values}{', '.join([row] * n)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +70,17 @@ class Prepared:
         return found
 
     def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Run it for each of these rows, of which there is one at least."""
+        """Run an insert for each of these rows, of which there is one at least."""
         compiled = self._on(connection)
         with _cursor(connection, compiled.text) as cursor:
-            cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+            if connection.dialect.name != "sqlite":
+                cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
+                return
+            # SQLite's driver lets go of the interpreter at each step, and a statement is one step.
+            for start in range(0, len(rows), _ROWS):
+                some = rows[start : start + _ROWS]
+                given = [value for row in some for value in compiled.parameters(row)]
+                cursor.execute(_of_rows(compiled.text, len(some)), given)
 
     def _on(self, connection: Connection) -> _Compiled:
         dialect = connection.dialect
@@ -76,19 +94,32 @@ class Prepared:
         return found
 
 
+def driver_of(connection: Connection) -> Any:
+    """The driver's own connection."""
+    return connection.connection.dbapi_connection
+
+
+@contextmanager
+def own_errors(connection: Connection, text: str) -> Iterator[None]:
+    """Turn the driver's errors into SQLAlchemy's."""
+    try:
+        yield
+    except connection.dialect.loaded_dbapi.Error as error:
+        dialect = connection.dialect
+        failure = dialect.loaded_dbapi.Error
+        raise DBAPIError.instance(
+            text, None, error, failure, hide_parameters=True, dialect=dialect
+        ) from error
+
+
 @contextmanager
 def _cursor(connection: Connection, text: str) -> Iterator[Any]:
     """The driver's cursor within the connection's transaction; its errors are SQLAlchemy's."""
     if not connection.in_transaction():
         connection.begin()
-    dialect = connection.dialect
-    failure = dialect.loaded_dbapi.Error
-    cursor = connection.connection.cursor()
-    try:
-        yield cursor
-    except failure as error:
-        raise DBAPIError.instance(
-            text, None, error, failure, hide_parameters=True, dialect=dialect
-        ) from error
-    finally:
-        cursor.close()
+    with own_errors(connection, text):
+        cursor = driver_of(connection).cursor()
+        try:
+            yield cursor
+        finally:
+            cursor.close()

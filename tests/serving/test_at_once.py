@@ -1,0 +1,199 @@
+"""Does a request that is answered from its connection get the answer that the application would give?"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agreed import NOW
+from page_company import fill, serving, workspace_at
+from starlette.types import Scope
+
+from features.store.keys import create_key
+from models.propensity import PropensityModel
+from models.workspace import Workspace
+from serving import at_once
+from serving.at_once import AtOnce
+
+LONG = "?plain=no"
+"""A parameter that nobody knows takes a request to the application, and changes nothing."""
+
+SENT = {"lead": "sent", "attributes": {"employees": 12}}
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[Workspace]:
+    workspace = workspace_at(tmp_path_factory.mktemp("at_once"), migrated_sqlite)
+    fill(workspace)
+    yield workspace
+    workspace.store.close()
+
+
+@pytest.fixture(scope="module")
+def key(office: Workspace) -> str:
+    with office.store.write() as connection:
+        return create_key(connection, "machine", "crm", NOW)
+
+
+@pytest.fixture(scope="module")
+def address(office: Workspace) -> Iterator[str]:
+    with serving(office) as found:
+        yield found
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each request that was looked at whether it was answered from the connection."""
+    found: list[bool] = []
+    take = AtOnce.take
+
+    def counted(self: AtOnce, scope: Scope, body: bytes, send: at_once.Send) -> bool:
+        found.append(take(self, scope, body, send))
+        return found[-1]
+
+    monkeypatch.setattr(AtOnce, "take", counted)
+    return found
+
+
+class Line:
+    """One connection, spoken to by hand."""
+
+    def __init__(self, address: str, key: str) -> None:
+        host, _, port = address.removeprefix("http://").rpartition(":")
+        self.socket = socket.create_connection((host, int(port)), timeout=30)
+        self._key = key
+        self._left = b""
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def request(self, body: Any, query: str = "", *more: str) -> bytes:
+        content = json.dumps(body).encode()
+        lines = [
+            f"POST /v1/scores{query} HTTP/1.1",
+            "host: x",
+            f"authorization: Bearer {self._key}",
+            f"content-length: {len(content)}",
+            *more,
+        ]
+        return "\r\n".join([*lines, "", ""]).encode() + content
+
+    def ask(self, body: Any, query: str = "", *more: str) -> tuple[int, list[str], Any]:
+        self.socket.sendall(self.request(body, query, *more))
+        return self.answer()
+
+    def answer(self) -> tuple[int, list[str], Any]:
+        """The next answer: its status, the names of its headers, its content."""
+        while b"\r\n\r\n" not in self._left:
+            self._left += self.socket.recv(65_536) or b"\r\n\r\n"
+        head, _, self._left = self._left.partition(b"\r\n\r\n")
+        status, *headers = head.decode().split("\r\n")
+        named = dict(line.split(": ", 1) for line in headers)
+        while len(self._left) < (length := int(named["content-length"])):
+            self._left += self.socket.recv(65_536)
+        content, self._left = self._left[:length], self._left[length:]
+        return int(status.split()[1]), [*named], json.loads(content)
+
+
+@pytest.fixture
+def line(address: str, key: str) -> Iterator[Line]:
+    with closing(Line(address, key)) as found:
+        found.ask({"lead": "nobody"}, LONG)  # the key is known from here on
+        yield found
+
+
+def told(content: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in content.items() if k not in ("score_id", "request_id")}
+
+
+@pytest.mark.parametrize("body", [SENT, {"lead": "nobody"}, {"lead": "sent", "kind": "client"}])
+def test_both_ways_say_the_same_in_the_same_headers(
+    line: Line, taken: list[bool], body: Any
+) -> None:
+    short, long = line.ask(body), line.ask(body, LONG)
+    assert taken == [True, False]
+    assert short[:2] == long[:2]
+    assert told(short[2]) == told(long[2])
+
+
+def test_who_sends_an_id_finds_it_in_the_answer(line: Line, taken: list[bool]) -> None:
+    line.socket.sendall(line.request(SENT, "", "x-request-id: mine-7"))
+    assert b"\r\nx-request-id: mine-7\r\n" in line.socket.recv(65_536)
+    assert taken == [True]
+
+
+def test_what_comes_in_pieces_or_asks_first_is_answered_by_the_application(
+    line: Line, taken: list[bool]
+) -> None:
+    whole = line.request(SENT)
+    for cut in (len(whole) - 5, whole.index(b"\r\n\r\n") + 4):
+        line.socket.sendall(whole[:cut])
+        line.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            line.socket.recv(1)
+        line.socket.settimeout(30)
+        line.socket.sendall(whole[cut:])
+        assert line.answer()[0] == 200
+    assert taken == []
+    line.ask({"lead": "nobody"}, LONG)  # a key is known for a second
+    taken.clear()
+    assert line.ask(SENT)[0] == 200
+    assert taken == [True]
+
+
+def test_requests_that_do_not_wait_for_answers_get_them_in_their_order(line: Line) -> None:
+    asked = [
+        ({"lead": f"sent-{i}", "attributes": {}}, LONG if i % 3 == 1 else "") for i in range(9)
+    ]
+    line.socket.sendall(b"".join(line.request(*one) for one in asked))
+    assert [line.answer()[2]["lead"] for _ in asked] == [f"sent-{i}" for i in range(9)]
+
+
+def test_a_connection_that_is_to_be_closed_is(line: Line) -> None:
+    status, headers, _ = line.ask(SENT, "", "connection: close")
+    assert (status, "connection" in headers) == (200, True)
+    assert line.socket.recv(1) == b""
+
+
+def test_a_stranger_and_a_key_in_two_headers_are_the_applications(
+    address: str, key: str, line: Line, taken: list[bool]
+) -> None:
+    with closing(Line(address, "pk_" + "0" * 40)) as stranger:
+        assert stranger.ask(SENT)[0] == 401
+    assert line.ask(SENT, "", f"authorization: Bearer {key}")[0] in (200, 401)
+    assert taken == [False, False]
+
+
+def test_what_nobody_foresaw_is_a_500_and_the_connection_goes_on(
+    line: Line, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("a secret")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PropensityModel, "_told", broken)
+        short, long = line.ask(SENT), line.ask(SENT, LONG)
+    assert taken == [True, False]
+    assert short[:2] == long[:2]
+    assert short[0] == 500
+    assert set(short[2]) == set(long[2])
+    assert "secret" not in str(short[2])
+    assert line.ask(SENT)[0] == 200
+
+
+def test_a_sender_that_left_before_its_answer_takes_nobodys_place(
+    office: Workspace, key: str, taken: list[bool]
+) -> None:
+    with serving(office, max_in_flight=1) as address, closing(Line(address, key)) as line:
+        line.ask(SENT, LONG)
+        for _ in range(5):
+            with closing(Line(address, key)) as gone:
+                gone.socket.sendall(gone.request(SENT))
+        # One place in all: had one of them kept it, this would be a 503 for ever.
+        answers = [line.ask(SENT)[0] for _ in range(50)]
+    assert answers[-1] == 200
