@@ -9,6 +9,7 @@ than none. The decision is recorded in our database; MLflow's aliases mirror it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -239,8 +240,8 @@ def paired_verdict(
         present: of the other; None: there is none.
         seed: of the resampling.
         since: only rows from this instant on count; None: all that neither has learned from.
-        recalibrated: ask of the boosters, each calibrated on other leads of the rows, also where
-            neither calibration has seen them.
+        recalibrated: what is promoted is calibrated anew: ask of the boosters, each calibrated on
+            other leads of the rows, whatever they say with their own calibrations.
     """
     challenger = workspace.registry.load(digest)
     if present is None:
@@ -265,7 +266,7 @@ def paired_verdict(
     seen = max(map(calibrated_through, (challenger, champion)))
     if seen < int(rows.dataset.as_of.min()) and not recalibrated:
         return _as_they_are(rows, raw_of, challenger, champion, seed, False)
-    return _as_recalibrated(rows, raw_of, challenger, champion, seed)
+    return _as_recalibrated(rows, raw_of, challenger, champion, seed, recalibrated)
 
 
 def _since(rows: Unseen | None, since: int | None) -> Unseen | None:
@@ -300,16 +301,21 @@ def _as_recalibrated(
     challenger: PropensityModel,
     champion: PropensityModel,
     seed: int,
+    anew: bool,
 ) -> Verdict:
     """Both boosters with calibrators fitted to other leads of the same rows (docs/decisions/0016).
 
-    What leads would be ordered by, and told, is asked of the models as they are (docs/decisions/0030).
+    What leads would be ordered by, and told, is asked of the models as they are (docs/decisions/0030);
+    but not what they would be told where the calibration is about to be made anew, on these rows.
     """
     rows, shown = unseen.dataset, _as_shown(unseen, raw_of, challenger, champion)
     one, other = (
         out_of_fold(raw, rows.y, rows.lead, unseen.weight, seed, as_trained(model))
         for raw, model in ((shown.raw_challenger, challenger), (shown.raw_champion, champion))
     )
+    if anew:
+        everywhere = np.ones(len(rows), dtype=np.bool_)
+        shown = replace(shown, challenger=one, champion=other, new=everywhere)
     verdict = _compared(unseen, (one, other), shown, champion, seed, False)
     reason = f"{verdict.reason}; both recalibrated on other leads of the same time"
     if verdict.decision == "promote":

@@ -12,9 +12,11 @@ ASK_THE_TIME = {
     "training/commands.py",
     "serving/telling.py",
     "serving/deps.py",
+    "serving/logs.py",
     "propensity.py",
 }
-"""Where the outside world begins: commands, and the one place where a request gets its time."""
+"""Where the outside world begins: commands, the one place where a request gets its time, and the log,
+whose lines say when they were written."""
 
 COMPARE_TIMES = {
     "features/clock.py",

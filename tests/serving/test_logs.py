@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from own_loop import run
 
 from serving import logs
 
@@ -33,7 +34,7 @@ def quickly(lines: list[dict[str, Any]]) -> list[str]:
         assert not sink.getvalue(), "those of one turn go together"
         await asyncio.sleep(0)
 
-    asyncio.run(write())
+    run(write())
     return sink.getvalue().splitlines()
 
 

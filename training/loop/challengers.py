@@ -51,7 +51,7 @@ def challenger_verdict(
         if verdict is not None:
             return verdict
     against = None if present is None else judged_as(workspace.registry.load(present))
-    verdict = paired_verdict(workspace, digest, against, seed, recalibrated=against != present)
+    verdict = paired_verdict(workspace, digest, against, seed, recalibrated=True)
     return replace(verdict, evidence={**verdict.evidence, "rows_from": REBUILT})
 
 
