@@ -8,7 +8,7 @@ that has seen them all is shown by what its like would have said on the way, for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from training.unseen import (
     as_trained,
     calibrated_through,
     comparable,
+    judged_as,
     matured_rows,
     newer,
     raw_unseen,
@@ -83,7 +84,10 @@ def evidence_on_the_way(unseen: Unseen, raw: Floats, forward: Forward) -> Eviden
 
 
 def evidence_today(workspace: Workspace, model: PropensityModel, seed: int = 0) -> Evidence | None:
-    """All matured rows the model has not learned from, as known today; None without any."""
+    """All matured rows the model has not learned from, as known today; None without any.
+
+    Of leads that a refit has learned from, the model that was judged speaks in its stead.
+    """
     try:
         if not comparable(model):
             return None
@@ -94,25 +98,34 @@ def evidence_today(workspace: Workspace, model: PropensityModel, seed: int = 0) 
     if after is None:
         return None
     raw = raw_unseen(workspace, model, after.dataset, matured)
+    found = _as_it_is(after, raw, model) or _on_the_way(after, raw, model, seed)
+    if found is None or "refit" not in model.about:
+        return found
+    apart = f"Leads that it has learned from are said by the model {judged_as(model)[:12]}, which has not"
+    return replace(found, how=f"{apart}. {found.how}")
+
+
+def _as_it_is(after: Unseen, raw: Floats, model: PropensityModel) -> Evidence | None:
+    """Rows that are new to its calibration, too; None without any."""
     unseen = newer(after, model)
     if unseen is None:
-        found = _on_the_way(after, raw, model, seed)
-        return found if len(found) else None
+        return None
     rows = unseen.dataset
-    raw = raw[after.dataset.as_of > calibrated_through(model)]
+    left = raw[after.dataset.as_of > calibrated_through(model)]
     how = f"Matured rows it has not learned from, from {iso(int(rows.as_of.min()))} on:"
     if model.definition.time != "dated":
         how = "Matured rows it has not learned from:"
-    return Evidence(rows, raw, model.calibrator.apply(raw), unseen.weight, None, how)
+    return Evidence(rows, left, model.calibrator.apply(left), unseen.weight, None, how)
 
 
-def _on_the_way(after: Unseen, raw: Floats, model: PropensityModel, seed: int) -> Evidence:
+def _on_the_way(after: Unseen, raw: Floats, model: PropensityModel, seed: int) -> Evidence | None:
     """A recalibrated model has seen them all: its like, each made of what was known before."""
     start, wait = as_trained(model), wait_of(model)
     forward = said_forward(raw, after, start, wait, seed)
     if model.about["calibration"].get("memory") and forward.waited:
         forward = said_following(raw, after, start, wait, forward)
-    return evidence_on_the_way(after, raw, forward)
+    found = evidence_on_the_way(after, raw, forward)
+    return found if len(found) else None
 
 
 NOT_YET = (

@@ -138,6 +138,8 @@ def test_evidence_about_a_refit_is_of_what_the_judged_model_said(
     apart = dict(_by_row(rows.dataset, raw_unseen(made, again, rows.dataset, matured)))
     said = dict(_by_row(found.rows, found.raw))
     assert len(said) > 100
+    assert found.how.startswith("Leads that it has learned from are said by the model ")
+    assert simulated().model.digest[:12] in found.how
     assert said == {row: apart[row] for row in said}
     own = dict(_by_row(rows.dataset, again.raw(rows.dataset.frame)))
     assert not set(said.values()) & {own[row] for row in said}, "they would flatter it"
