@@ -101,8 +101,9 @@ def evidence_today(workspace: Workspace, model: PropensityModel, seed: int = 0) 
     found = _as_it_is(after, raw, model) or _on_the_way(after, raw, model, seed)
     if found is None or "refit" not in model.about:
         return found
-    apart = f"Leads that it has learned from are said by the model {judged_as(model)[:12]}, which has not"
-    return replace(found, how=f"{apart}. {found.how}")
+    who = judged_as(model)[:12]
+    how = f"Leads that it has learned from are said by the model {who}, which has not. {found.how}"
+    return replace(found, how=how)
 
 
 def _as_it_is(after: Unseen, raw: Floats, model: PropensityModel) -> Evidence | None:
