@@ -74,9 +74,9 @@ def more_for_level(level: Interval, leads: int, error: float = LEVEL_ERROR) -> i
         error: of log(O/E) that is wanted.
 
     Returns:
-        0 when it is known as well already; None where no win has come.
+        0 when it is known as well already; None where no win has come, or too little to bound it.
     """
-    if level.estimate <= 0 or level.lower <= 0:
+    if level.estimate <= 0 or level.lower <= 0 or not math.isfinite(level.upper):
         return None
     now = math.log(level.upper / level.lower) / (2 * normal_quantile(level.level))
     return max(0, math.ceil(leads * (now / error) ** 2 - 1e-6) - leads)

@@ -34,6 +34,7 @@ def test_more_leads_for_the_level_follow_from_the_error_that_was_measured() -> N
     narrow = math.exp(normal_quantile(0.95) * 0.05)
     assert more_for_level(Interval(1.0, 1 / narrow, narrow), 100) == 0
     assert more_for_level(Interval(0.0, 0.0, 3.0), 100) is None
+    assert more_for_level(Interval(1.2, 0.4, math.inf), 3) is None, "a handful bounds nothing"
 
 
 def test_the_rarer_outcome_decides_what_is_missing() -> None:
