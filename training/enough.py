@@ -78,7 +78,8 @@ def more_for_level(level: Interval, leads: int, error: float = LEVEL_ERROR) -> i
     """
     if level.estimate <= 0 or level.lower <= 0 or not math.isfinite(level.upper):
         return None
-    now = math.log(level.upper / level.lower) / (2 * normal_quantile(level.level))
+    spread = math.log(level.upper) - math.log(level.lower)  # their ratio may be beyond any float
+    now = spread / (2 * normal_quantile(level.level))
     return max(0, math.ceil(leads * (now / error) ** 2 - 1e-6) - leads)
 
 
