@@ -35,7 +35,9 @@ def test_more_leads_for_the_level_follow_from_the_error_that_was_measured() -> N
     assert more_for_level(Interval(1.0, 1 / narrow, narrow), 100) == 0
     assert more_for_level(Interval(0.0, 0.0, 3.0), 100) is None
     assert more_for_level(Interval(1.2, 0.4, math.inf), 3) is None, "a handful bounds nothing"
-    assert more_for_level(Interval(1.2, 1e-200, 1e200), 3) > 3, "nearly nothing, and the ratio overflows"
+    assert more_for_level(Interval(1.2, 1e-200, 1e200), 3) > 3, (
+        "nearly nothing, and the ratio overflows"
+    )
 
 
 def test_the_rarer_outcome_decides_what_is_missing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from model_cases import simulated
 from scipy.special import expit
-from trained_company import END, TrainedCompany, trained_company
+from trained_company import END, TrainedCompany, trained_company, workspace_at
 
 from features.clock import DAY
 from features.errors import NotEnoughEvidenceError
@@ -55,8 +56,17 @@ def matured(made: Workspace, again: PropensityModel) -> Dataset:
 
 
 @pytest.fixture
+def refitted(made: Workspace, tmp_path: Path) -> Iterator[Workspace]:
+    """A copy of that installation, to be changed, without MLflow."""
+    shutil.copytree(made.data_dir, tmp_path / "home")
+    found = replace(workspace_at(tmp_path / "home"), mlflow_uri="off")
+    yield found
+    found.store.close()
+
+
+@pytest.fixture
 def workspace(company: TrainedCompany, tmp_path: Path) -> Iterator[Workspace]:
-    found = company.copy(tmp_path / "home")
+    found = replace(company.copy(tmp_path / "home"), mlflow_uri="off")
     yield found
     found.store.close()
 
@@ -159,55 +169,49 @@ def test_its_card_says_whose_figures_these_are(made: Workspace, again: Propensit
 
 
 def test_a_calibration_of_a_refit_waits_for_outcomes_that_it_has_not_learned_from(
-    workspace: Workspace, company: TrainedCompany
+    refitted: Workspace, company: TrainedCompany, again: PropensityModel
 ) -> None:
     """The judged model could be recalibrated on these very rows; the refit has used them up."""
-    promote(workspace, company.digest, now=END, by="ines", force="a test")
-    assert recalibrate(workspace, now=END + 1, by="ines", follow=True).verdict is not None
-    made = refit(workspace, company.digest, now=END + 2)
-    assert made is not None
-    promote(workspace, made, now=END + 2, by="ines", force="a test")
+    promote(refitted, company.digest, now=END, by="ines", force="a test")
+    assert recalibrate(refitted, now=END + 1, by="ines", follow=True).verdict is not None
+    promote(refitted, again.digest, now=END + 2, by="ines", force="a test")
     with pytest.raises(NotEnoughEvidenceError, match="0 won and 0 not won"):
-        recalibrate(workspace, now=END + 3, by="ines", follow=True)
+        recalibrate(refitted, now=END + 3, by="ines", follow=True)
 
 
 def test_a_recalibrated_refit_learns_its_calibration_from_the_judged_model_and_new_rows(
-    workspace: Workspace, company: TrainedCompany
+    refitted: Workspace, company: TrainedCompany, again: PropensityModel, matured: Dataset
 ) -> None:
     """As if it had been fitted when half of the rows that judged had come."""
-    made = refit(workspace, company.digest, now=END + 2)
-    assert made is not None
-    model = workspace.registry.load(made)
-    matured = matured_rows(workspace, model.definition)
-    after = after_boosters(matured, model)
+    after = after_boosters(matured, again)
     assert after is not None
     through = int(np.quantile(after.dataset.as_of, 0.4))
-    about = dict(model.about)
+    about = dict(again.about)
     about["calibration"] = {**about["calibration"], "through_instant": through}
     about["refit"] = {**about["refit"], "through_instant": through}
     earlier = write_bundle(
-        model.recalibrated(model.calibrator, about),
-        workspace.bundles,
+        again.recalibrated(again.calibrator, about),
+        refitted.bundles,
         created_at=END + 2,
         origin="refit",
         golden=simulated().frame.take(np.arange(3)),
         card="",
         parent=company.digest,
     )
-    workspace.registry.add(earlier, {})
-    promote(workspace, earlier, now=END + 2, by="ines", force="a test")
-    done = recalibrate(workspace, now=END + 3, by="ines")
-    raw = raw_unseen(workspace, workspace.registry.load(earlier), after.dataset, matured)
+    refitted.registry.add(earlier, {})
+    promote(refitted, earlier, now=END + 2, by="ines", force="a test")
+    done = recalibrate(refitted, now=END + 3, by="ines")
+    raw = raw_unseen(refitted, refitted.registry.load(earlier), after.dataset, matured)
     wanted = fit_calibrator(
         raw,
         after.dataset.y,
         groups=after.dataset.lead,
         weights=after.weight,
         seed=0,
-        start=model.calibrator,
+        start=again.calibrator,
     )
     assert done.calibration.calibrator == wanted.calibrator
-    learned_from = workspace.registry.load(done.digest).about["learned_from"]["booster"]
+    learned_from = refitted.registry.load(done.digest).about["learned_from"]["booster"]
     assert learned_from["rows"] == int((matured.as_of <= through).sum())
 
 
