@@ -28,7 +28,7 @@ from training.learning_curve import config_of
 from training.probe import late_values
 from training.run import Watching, catalogue, look_for_leakage
 from training.splits import Bounds, Fold, Lesson, Piece, pieces
-from training.unseen import bounds_of, matured_rows
+from training.unseen import as_trained, bounds_of, judged_as, matured_rows
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def refit(
 
     Args:
         workspace: the installation.
-        digest: of a trained model.
+        digest: of a model; of a refit, the model that was judged is fitted once more.
         now: the present instant, recorded as the bundle's creation.
         watching: told how it goes.
 
@@ -54,7 +54,7 @@ def refit(
         LeakageError: a column has come to know the outcome.
     """
     watching = watching or Watching()
-    judged = workspace.registry.load(digest)
+    judged = workspace.registry.load(judged_as(workspace.registry.load(digest)))
     bounds = bounds_of(judged)
     if bounds is None:
         return None
@@ -67,7 +67,7 @@ def refit(
         origin="refit",
         golden=golden_rows(matured.frame),
         card=model_card(model.about),
-        parent=digest,
+        parent=judged.digest,
     )
     workspace.registry.add(made, summary(dict(model.about)))
     catalogue(workspace, made, model, None, "refit", watching.warn)
@@ -88,9 +88,9 @@ def _fitted(
     frame = matured.frame.take(held.rows)
     apart = judged.raw(frame)
     level = to_level(apart, learned.model.raw(frame), held.weight)
-    start = _on_level(judged.calibrator, apart, level, held.weight)
+    start = _on_level(as_trained(judged), apart, level, held.weight)
     about = {
-        **judged.about,
+        **{name: said for name, said in judged.about.items() if name != "learned_from"},
         "data": about_data(matured, definition),
         "learner": about_learner(learned, matured),
         "calibration": about_calibration(learned, now)

@@ -227,20 +227,21 @@ def test_a_decision_about_a_challenger_puts_its_refit_in_force_and_settles_both(
         assert {bundle.origin for bundle in list_bundles(connection)} == {"train", "refit"}
 
 
-def test_what_is_not_promoted_is_not_fitted_again(
-    workspace: Workspace, company: TrainedCompany
-) -> None:
-    """A challenger that puts those first who buy last."""
-    promote(workspace, company.digest, now=END, by="ines", force="a test")
-    model = workspace.registry.load(company.digest)
+def with_curves_times(workspace: Workspace, digest: str, factor: float) -> str:
+    """Another model: the additive part alone, each of its curves multiplied."""
+    model = workspace.registry.load(digest)
     assert model.learner.linear is not None
-    turned = tuple(
-        replace(term, values=tuple(-value for value in term.values), missing=-term.missing)
+    terms = tuple(
+        replace(
+            term,
+            values=tuple(factor * value for value in term.values),
+            missing=factor * term.missing,
+        )
         for term in model.learner.linear.terms
     )
-    linear = replace(model.learner.linear, terms=turned)
+    linear = replace(model.learner.linear, terms=terms)
     learner = replace(model.learner, linear=linear, trees=None, weight=1.0, spread=None)
-    digest = write_bundle(
+    made = write_bundle(
         replace(model, learner=learner, digest=""),
         workspace.bundles,
         created_at=END,
@@ -248,11 +249,33 @@ def test_what_is_not_promoted_is_not_fitted_again(
         golden=simulated().frame.take(np.arange(3)),
         card="",
     )
-    workspace.registry.add(digest, {})
+    workspace.registry.add(made, {})
+    return made
+
+
+def test_what_is_not_promoted_is_not_fitted_again(
+    workspace: Workspace, company: TrainedCompany
+) -> None:
+    """A challenger that puts those first who buy last."""
+    promote(workspace, company.digest, now=END, by="ines", force="a test")
+    digest = with_curves_times(workspace, company.digest, -1.0)
     done = decide(workspace, digest, now=END + DAY, by="loop", seed=0, warn=pytest.fail)
     assert (done.digest, done.verdict.decision) == (digest, "keep")
     assert workspace.registry.champion_digest() == company.digest
     assert len(list(workspace.bundles.iterdir())) == 2
+
+
+def test_a_refit_of_a_refit_is_one_of_the_model_that_was_judged(
+    refitted: Workspace, company: TrainedCompany, again: PropensityModel
+) -> None:
+    """Its own scores of the rows that judged would be those of a model that has learned from them."""
+    once_more = refit(refitted, again.digest, now=END + 2 * DAY)
+    assert once_more is not None
+    model = refitted.registry.load(once_more)
+    assert read_manifest(refitted.bundles, once_more)["parent"] == company.digest
+    assert model.about["refit"]["judged"] == company.digest
+    assert model.about["refit"]["level"] == again.about["refit"]["level"]
+    assert as_trained(model) == as_trained(again)
 
 
 @pytest.mark.parametrize(
@@ -286,23 +309,7 @@ def test_a_first_model_is_asked_to_be_better_than_none_not_to_be_no_worse(
     workspace: Workspace, company: TrainedCompany
 ) -> None:
     """One that is no better than knowing nothing has a difference, too, and nothing against it."""
-    model = workspace.registry.load(company.digest)
-    assert model.learner.linear is not None
-    flat = tuple(
-        replace(term, values=tuple(0.0 * value for value in term.values), missing=0.0)
-        for term in model.learner.linear.terms
-    )
-    linear = replace(model.learner.linear, terms=flat)
-    learner = replace(model.learner, linear=linear, trees=None, weight=1.0, spread=None)
-    digest = write_bundle(
-        replace(model, learner=learner, digest=""),
-        workspace.bundles,
-        created_at=END,
-        origin="train",
-        golden=simulated().frame.take(np.arange(3)),
-        card="",
-    )
-    workspace.registry.add(digest, {})
+    digest = with_curves_times(workspace, company.digest, 0.0)
     done = decide(workspace, digest, now=END + DAY, by="loop", seed=0, warn=pytest.fail)
     assert "difference" in done.verdict.evidence
     assert done.verdict.decision == "undecided"
