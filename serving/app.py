@@ -163,7 +163,21 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     app.state.error_page = error_page
     app.openapi = lambda: openapi.describe(app)  # type: ignore[method-assign]
+    _build_routes(app)
     return app
+
+
+def _build_routes(app: FastAPI) -> None:
+    """Have the framework build what it would else build at the first request, beside our threads."""
+    nowhere: Scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/nowhere",
+        "root_path": "",
+        "headers": [],
+    }
+    for route in app.routes:
+        route.matches(nowhere)
 
 
 def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metrics) -> Service:

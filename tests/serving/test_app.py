@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from models_made import promote, put_bundle, workspace_of
+from pydantic import TypeAdapter
 from served import Clock, Served, TestClient, calm, make_keys
+from starlette.routing import Match
 
 from features.store.engine import Store
 from models.workspace import Workspace
@@ -21,6 +23,20 @@ def test_making_a_service_touches_nothing(tmp_path: Path) -> None:
     create_app(calm(), Workspace.of({"PROPENSITY_DATA_DIR": str(tmp_path / "nowhere")}))
     assert list(tmp_path.iterdir()) == []
     assert threading.active_count() == before
+
+
+def test_the_first_request_finds_every_route_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The framework would build them at the first request, beside threads of ours."""
+    app = create_app(calm(), Workspace.of({"PROPENSITY_DATA_DIR": str(tmp_path / "nowhere")}))
+
+    def built(*_: object, **__: object) -> None:
+        raise AssertionError("a route was built at a request")
+
+    monkeypatch.setattr(TypeAdapter, "__init__", built)
+    scope = {"type": "http", "method": "POST", "path": "/v1/events", "root_path": "", "headers": []}
+    assert any(route.matches(dict(scope))[0] is Match.FULL for route in app.routes)
 
 
 def test_two_services_in_one_process_know_nothing_of_each_other(
