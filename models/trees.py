@@ -36,7 +36,8 @@ class Trees:
     def _booster(self) -> Any:
         import lightgbm as lgb  # where compiled code is ready, a scoring host need not wait for it
 
-        return lgb.Booster(model_str=self.text)
+        _ = self.forest  # a damaged text is refused before it can do harm
+        return lgb.Booster(model_str=_without_notes(self.text))
 
     @cached_property
     def forest(self) -> Forest | None:
@@ -115,6 +116,12 @@ class Trees:
             raise ValueError(
                 f"the trees read {len(self.columns)} columns, the table has shape {matrix.shape}"
             )
+
+
+def _without_notes(text: str) -> str:
+    """All that scores. LightGBM reads its notes on the training out of bounds where one is cut short."""
+    trees, mark, _ = text.partition("\nend of trees\n")
+    return trees + mark
 
 
 def _threads(matrix: Floats) -> int:

@@ -186,8 +186,9 @@ def start(order: dict[str, Any]) -> tuple[int, int]:
     """The child that performs an order, and where its answer is read."""
     reading, writing = os.pipe()
     child = os.fork()
+    # With whatever it starts, it is killed as a group: made by both, as nobody knows who comes first.
+    os.setpgid(child, child)
     if child == 0:
-        os.setsid()  # with whatever it starts, it is killed as a group
         os.close(reading)
         in_child(order, writing)
     os.close(writing)

@@ -6,7 +6,9 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
+from features.errors import BundleError
 from models import trees as module
+from models.forest_engine import Engine
 from models.trees import Trees
 
 RNG = np.random.default_rng(4)
@@ -47,6 +49,19 @@ def test_columns_are_read_off_the_text_without_lightgbm(
 ) -> None:
     monkeypatch.setattr(lgb, "Booster", None)
     assert Trees(trees.text).columns == booster.feature_name() == NAMES
+
+
+def test_damage_is_not_shown_to_lightgbm_which_would_read_out_of_bounds(
+    trees: Trees, booster: lgb.Booster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ENGINE", Engine())
+    matrix, notes = table(50), trees.text.index("end of trees")
+    for end in range(notes + 20, len(trees.text), 61):
+        raw = Trees(trees.text[:end]).raw(matrix)  # a note on the training is cut short
+        assert raw.tolist() == booster.predict(matrix, raw_score=True).tolist()
+    for damaged in (trees.text[: notes // 2], trees.text.replace("left_child=", "left_child=99 ")):
+        with pytest.raises(BundleError):
+            Trees(damaged).raw(matrix)
 
 
 def test_a_text_without_columns_has_none() -> None:
