@@ -174,7 +174,9 @@ def _summary(
 
 
 _SUMMARY = (
-    _summary(AGREED, "agreed ranks together {value}, from -1 to 1", "no question", monotone=1),
+    _summary(
+        AGREED, "answers rank {value} as agreed (worst -1, best 1)", "no question", monotone=1
+    ),
     _summary("bant_asked_share", "{value} of the questions asked", "no question", "share"),
     _summary("bant_answered_share", "{value} of the questions answered", "no question", "share"),
     _summary("bant_unknown", "{value} questions asked in vain", "no question"),

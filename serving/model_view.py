@@ -98,9 +98,7 @@ def figures(about: Mapping[str, Any]) -> list[Figure]:
         Figure(
             label="Observed ÷ expected", value=_decimals(ratio, 2), interval=_interval(ratio, 2)
         ),
-        Figure(
-            label="Calibration error", value="" if error is None else f"{error * 100:.1f} points"
-        ),
+        _calibration_error(error),
         Figure(
             label="Log loss",
             value=_decimals(_at(judged, "log_loss"), 4),
@@ -109,6 +107,16 @@ def figures(about: Mapping[str, Any]) -> list[Figure]:
         Figure(label="Calibration", value=str(_at(about, "calibration", "name") or "")),
     ]
     return [figure for figure in found if figure.value]
+
+
+def _calibration_error(error: float | None) -> Figure:
+    """The debiased one; below 0 it is less than chance alone would show."""
+    if error is None:
+        return Figure(label="Calibration error", value="")
+    beyond = "" if error > 0 else "none beyond chance"
+    return Figure(
+        label="Calibration error", value=f"{max(error, 0.0) * 100:.1f} points", interval=beyond
+    )
 
 
 def reliability(about: Mapping[str, Any]) -> Reliability | None:

@@ -186,8 +186,8 @@ def _judged(champion: PropensityModel, evidence: Evidence, forward: Forward, see
 
 
 _AT_ONCE = (
-    "The calibration's own figures leave out what moves while outcomes are waited for, because too few "
-    "outcomes are as much older than others. How good it was as trained has it in."
+    "Its figures since the recalibration do not show how far the win rate moves while outcomes are "
+    "awaited: too few outcomes are old enough for that. Its figures as trained do."
 )
 
 

@@ -213,7 +213,7 @@ def test_the_figures_shown_are_forward_in_time_beside_those_of_the_training(
     assert then < card.index(before["how"])
     assert "Observed ÷ expected, recalibrated" in card[now:then]
     assert "Each interval holds on its own" in card
-    assert [w for w in about["warnings"] if w.startswith("The calibration's own figures leave out")]
+    assert [w for w in about["warnings"] if w.startswith("Its figures since the recalibration")]
 
 
 def test_the_card_counts_what_the_booster_and_what_the_calibration_learned_from(
