@@ -84,7 +84,7 @@ app.add_typer(worker_commands.commands_with(_service_steps, _score_queue, traini
 @app.command()
 def demo(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where to serve.")] = 8000,
-    leads: Annotated[int, typer.Option(min=2_000, help="How many leads to simulate.")] = 20_000,
+    leads: Annotated[int, typer.Option(min=2_000, help="How many leads to simulate.")] = 12_000,
     serve: Annotated[bool, typer.Option(help="Stay and serve until stopped.")] = True,
 ) -> None:
     """Simulate a company, import it, train, and serve its queue. Safe to run again."""
@@ -96,16 +96,20 @@ def demo(
 
     workspace = Workspace.of(os.environ)
     if not _is_filled(workspace):
-        _step("1 of 5", f"simulating a company of {leads:,} leads over two years")
+        _step("1 of 6", f"simulating a company of {leads:,} leads over two years")
         _simulate(workspace, leads)
-        _step("2 of 5", "importing its files")
+        _step("2 of 6", "importing its files")
+        history = _history(workspace)
+        _step(
+            "3 of 6", "half a year ago: training on its closed deals, then scoring every fortnight"
+        )
         serving.db_upgrade()
-        serving.import_files()
-        _step("3 of 5", "training on its closed deals, judging on the newest, logging to MLflow")
-        training.train()
-        _step("4 of 5", "recalibrating on the outcomes that judged it")
+        _live_through(history, workspace)
+        _step("4 of 6", "comparing what was said since with what came of it")
+        loop.monitor()
+        _step("5 of 6", "recalibrating on the newest outcomes")
         training.recalibrate()
-    _step("5 of 5", "scoring every open lead")
+    _step("6 of 6", "scoring every open lead")
     serving.queue_refresh()
     _say_how(workspace, port)
     if serve:
@@ -113,11 +117,14 @@ def demo(
 
 
 def _is_filled(workspace: Workspace) -> bool:
-    """Whether an earlier run got as far as a champion."""
+    """Whether an earlier run got as far as a report, and so as far as a champion."""
+    from features.store.reports import MONITOR, newest_summary
+
     if not workspace.definition_path.exists():
         return False
     try:
-        return workspace.registry.champion_digest() is not None
+        with workspace.store.read() as connection:
+            return newest_summary(connection, MONITOR) is not None
     except PropensityError:
         return False
 
@@ -129,6 +136,27 @@ def _simulate(workspace: Workspace, leads: int) -> None:
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         start = today - timedelta(days=round(2.0 * 365.25) + 1)
         training.simulate(company, leads=leads, events=20 * leads, start=start)
+
+
+def _history(workspace: Workspace) -> Workspace:
+    """The company's files in a store of their own, from which the installation is told bit by bit."""
+    from training.loop.stage import company
+
+    files = workspace.definition_path.parent
+    return company(files, workspace.data_dir / "history", now=training.now())
+
+
+def _live_through(history: Workspace, workspace: Workspace) -> None:
+    """Half a year in which the queue was scored, with the outcomes of its first half known by now."""
+    from features.clock import DAY, iso
+    from training.loop.lived import Past, live_through
+
+    now = training.now() // DAY * DAY
+    past = Past(now - workspace.definition().outcome_wait - 12 * 7 * DAY, now, "demo")
+    with training.watched() as watching:
+        for at in live_through(history.store, workspace, _score_queue, past, watching):
+            watching.step(f"{iso(at)[:10]}: scored")
+    history.store.close()
 
 
 def _say_how(workspace: Workspace, port: int) -> None:

@@ -123,7 +123,16 @@ def test_an_environment_made_from_the_lock_alone_serves(tmp_path: Path) -> None:
     uv, venv = Path(sys.executable).parent / "uv", tmp_path / "venv"
     run(uv, "venv", "--quiet", "--python", sys.executable, str(venv))
     to = {"VIRTUAL_ENV": str(venv)}
-    run(uv, "pip", "sync", "--quiet", "--require-hashes", "requirements/serve.txt", **to)
+    run(
+        uv,
+        "--system-certs",
+        "pip",
+        "sync",
+        "--quiet",
+        "--require-hashes",
+        "requirements/serve.txt",
+        **to,
+    )
     made = Path(sys.executable).parent / "hatchling"
     run(made, "build", "--target", "wheel", "--directory", str(tmp_path / "dist"))
     (wheel,) = (tmp_path / "dist").glob("*.whl")

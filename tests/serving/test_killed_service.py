@@ -90,6 +90,7 @@ def test_every_score_that_was_acknowledged_survives_a_kill(store: Store, tmp_pat
     promote(workspace, put_bundle(workspace))
     with store.write() as connection:
         key = create_key(connection, "crm", "crm", NOW)
+    workspace.store.close()
     database = store.url.render_as_string(hide_password=False)
     told: list[dict[str, Any]] = []
     for turn in range(3):

@@ -348,11 +348,12 @@ class TestWorld:
 
 
 _PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
+from benchmarks.batch import peak_mb
 from training.simulate import simulate
 simulate(Path(sys.argv[1]), leads=int(sys.argv[2]), events=20 * int(sys.argv[2]))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(round(peak_mb()))
 """
 
 
