@@ -84,7 +84,7 @@ app.add_typer(worker_commands.commands_with(_service_steps, _score_queue, traini
 @app.command()
 def demo(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Where to serve.")] = 8000,
-    leads: Annotated[int, typer.Option(min=2_000, help="How many leads to simulate.")] = 12_000,
+    leads: Annotated[int, typer.Option(min=2_000, help="How many leads to simulate.")] = 10_000,
     serve: Annotated[bool, typer.Option(help="Stay and serve until stopped.")] = True,
 ) -> None:
     """Simulate a company, import it, train, and serve its queue. Safe to run again."""
@@ -100,9 +100,7 @@ def demo(
         _simulate(workspace, leads)
         _step("2 of 6", "importing its files")
         history = _history(workspace)
-        _step(
-            "3 of 6", "half a year ago: training on its closed deals, then scoring every fortnight"
-        )
+        _step("3 of 6", "half a year ago: training on its closed deals, then scoring every week")
         serving.db_upgrade()
         _live_through(history, workspace)
         _step("4 of 6", "comparing what was said since with what came of it")

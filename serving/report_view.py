@@ -78,10 +78,14 @@ def figures(report: Report) -> list[Figure]:
             Figure(
                 label="Alarm",
                 value="raised" if alarm["is_raised"] else "silent",
-                interval=f"stands at {alarm['e_value']:,.3g} of {alarm['threshold']:,.0f}",
+                interval=f"stands at {_odds(alarm['e_value'])} of {alarm['threshold']:,.0f}",
             )
         )
     return found
+
+
+def _odds(e_value: float) -> str:
+    return f"{e_value:,.1f}" if e_value < 1e6 else "over 1,000,000"
 
 
 def sections(report: Report) -> list[Section]:

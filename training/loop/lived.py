@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from features.clock import DAY
 from features.store.engine import Store
 from features.store.replaying import copy_recorded
 from features.store.shown import shown_in_queue
 from models.workspace import Workspace
 from training.config import TrainConfig
-from training.loop.rehearse import Score
+from training.loop.rehearse import WEEK, Score
 from training.promote import promote
 from training.run import Watching, train
-
-FORTNIGHT = 14 * DAY
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class Past:
 
     @property
     def instants(self) -> range:
-        """When its queue was scored: every fortnight before the present, from the first model on."""
-        return range(self.since, self.until, FORTNIGHT)
+        """When its queue was scored: every week before the present, from the first model on."""
+        return range(self.since, self.until, WEEK)
 
 
 def live_through(
