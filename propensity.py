@@ -147,10 +147,12 @@ def _history(workspace: Workspace) -> Workspace:
 def _live_through(history: Workspace, workspace: Workspace) -> None:
     """Half a year in which the queue was scored, with the outcomes of its first half known by now."""
     from features.clock import DAY, iso
+    from training.dataset import newest_cutoff
     from training.loop.lived import Past, live_through
 
-    now = training.now() // DAY * DAY
-    past = Past(now - workspace.definition().outcome_wait - 12 * 7 * DAY, now, "demo")
+    # Of the company and not of the clock: a demo that was killed yesterday goes on with its own weeks.
+    end = -(-newest_cutoff(history.store) // DAY) * DAY
+    past = Past(end - workspace.definition().outcome_wait - 12 * 7 * DAY, end, "demo")
     with training.watched() as watching:
         for at in live_through(history.store, workspace, _score_queue, past, watching):
             watching.step(f"{iso(at)[:10]}: scored")

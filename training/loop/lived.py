@@ -48,7 +48,7 @@ def live_through(
 ) -> Iterator[int]:
     """Give an installation a past: each instant as soon as it has been lived through.
 
-    Safe to repeat and to kill: what was done is not done again.
+    Safe to kill and to repeat with the same instants: what was lived through is not touched again.
 
     Args:
         history: a store with the whole history; nothing is written to it.
@@ -62,13 +62,15 @@ def live_through(
     """
     definition, known = workspace.definition(), 0
     for at in past.instants:
+        if _was_scored(workspace.store, at):
+            known = at
+            continue
         copy_recorded(history, workspace.store, definition, since=known, until=at)
         known = at
         if workspace.registry.champion_digest() is None:
             made = train(workspace, TrainConfig(), now=at, watching=watching)
             promote(workspace, made.digest, now=at, by=past.by, on_warning=watching.warn)
-        if not _was_scored(workspace.store, at):
-            score(workspace, at)
+        score(workspace, at)
         yield at
     copy_recorded(history, workspace.store, definition, since=known, until=past.until)
 

@@ -1,0 +1,74 @@
+"""Is the past that an installation is given one in which nobody knew what came later?"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import structlog
+from sqlalchemy import func, select
+from trained_company import CONFIG, trained_company
+
+from features.store.outcomes import deals
+from features.store.promotions import list_bundles
+from features.store.shown import shown_in_queue
+from features.store.tables import answers, events, lead_versions
+from models.workspace import Workspace
+from serving.queue_step import score_queue
+from training.loop import lived
+from training.loop.lived import Past, live_through
+from training.loop.rehearse import WEEK
+from training.loop.stage import first_week, scratch
+from training.run import Watching
+
+TABLES = (lead_versions, answers, events, deals)
+
+
+class _KilledError(Exception):
+    pass
+
+
+def newest(workspace: Workspace) -> int:
+    with workspace.store.read() as connection:
+        return max(
+            connection.execute(select(func.max(table.c.recorded_at))).scalar_one()
+            for table in TABLES
+        )
+
+
+def test_a_past_is_lived_through_week_by_week_also_when_it_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    monkeypatch.setattr(lived, "TrainConfig", lambda: CONFIG)
+    history = trained_company().read_only()
+    here = scratch(tmp_path / "here", history.definition_path)
+    since = first_week(history.store, history.definition(), 3)
+    past = Past(since, since + 3 * WEEK, "somebody")
+    known: dict[int, int] = {}
+
+    def score(workspace: Workspace, at: int) -> None:
+        if at == past.instants[1] and at not in known:
+            known[at] = 0
+            raise _KilledError
+        known[at] = newest(workspace)
+        score_queue(workspace, at)
+
+    def live() -> list[int]:
+        return list(live_through(history.store, here, score, past, Watching()))
+
+    with pytest.raises(_KilledError):
+        live()
+    champion = here.registry.champion_digest()
+    assert live() == list(past.instants[1:])
+    assert live() == []
+    assert here.registry.champion_digest() == champion
+    with here.store.read() as connection:
+        assert [one.created_at for one in list_bundles(connection)] == [past.since]
+    assert all(newest_then < at for at, newest_then in known.items())
+    assert past.until - WEEK < newest(here) < past.until
+    with here.store.read() as connection:
+        assert all(len(shown_in_queue(connection, at)) > 100 for at in past.instants)
+    for one in (history, here):
+        one.store.close()
