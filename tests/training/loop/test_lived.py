@@ -37,6 +37,7 @@ def newest(workspace: Workspace) -> int:
         )
 
 
+@pytest.mark.slow
 def test_a_past_is_lived_through_week_by_week_also_when_it_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
