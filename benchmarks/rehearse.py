@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks.bank_calls import CALLS, CATEGORIES
 from features.clock import DAY, HOUR, iso
 from models.workspace import Workspace
+from serving import logs
 from serving.queue_step import score_queue
 from training.config import TrainConfig
 from training.loop.policy import Policy
@@ -171,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="nothing but the JSON object")
     chosen = parser.parse_args(arguments)
     policy, told = Policy(), not chosen.json
+    logs.configure("WARNING")
     found: dict[str, Any] = {}
     if not chosen.no_company:
         with tempfile.TemporaryDirectory() as place:

@@ -2,7 +2,7 @@
 
 After every kill the database passes its own integrity check, the champion and its bytes are what they
 were (or, for a promotion that was recorded, the new ones), every bundle that is known can be read, and
-the same job run again succeeds. Kills at points in time, which hit what has no name, are `slow`.
+the same job run again succeeds. Steps next to one another are `slow`, as are kills at points in time.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 from shop import (
     NOW,
     Shop,
@@ -25,20 +26,26 @@ from shop import (
 from features.store.promotions import list_bundles
 from models.workspace import Workspace
 
+
+def late(*step: object) -> ParameterSet:
+    """A step next to one of the others: run by `make test-all`."""
+    return pytest.param(*step, marks=pytest.mark.slow)
+
+
 TRAIN = [
-    ("training.run.build_dataset", "before", 1),
-    ("training.run.look_for_leakage", "after", 1),
     ("training.run.learn", "after", 1),
-    ("training.run.write_bundle", "before", 1),
     ("os.fsync", "before", 1),
-    ("os.fsync", "after", 5),
-    ("models.bundle._flush_directory", "before", 1),
-    ("models.bundle._flush_directory", "before", 2),
     ("training.run.write_bundle", "after", 1),
-    ("models.registry.record_bundle", "before", 1),
     ("models.registry.record_bundle", "after", 1),
-    ("training.run.catalogue", "before", 1),
     ("training.run.catalogue", "after", 1),
+    late("training.run.build_dataset", "before", 1),
+    late("training.run.look_for_leakage", "after", 1),
+    late("training.run.write_bundle", "before", 1),
+    late("os.fsync", "after", 5),
+    late("models.bundle._flush_directory", "before", 1),
+    late("models.bundle._flush_directory", "before", 2),
+    late("models.registry.record_bundle", "before", 1),
+    late("training.run.catalogue", "before", 1),
 ]
 
 
@@ -60,14 +67,14 @@ def test_a_training_killed_at_a_step(
 
 
 PROMOTE = [
-    ("training.promote.paired_verdict", "after", 1, False),
-    ("models.registry.try_bundle", "before", 1, False),
     ("models.registry.try_bundle", "after", 1, False),
-    ("models.registry.record_decision", "before", 1, False),
     ("models.registry.record_decision", "after", 1, False),
-    ("training.promote.mirror", "before", 1, True),
     ("training.tracking.mirror_aliases", "before", 1, True),
-    ("training.promote.mirror", "after", 1, True),
+    late("training.promote.paired_verdict", "after", 1, False),
+    late("models.registry.try_bundle", "before", 1, False),
+    late("models.registry.record_decision", "before", 1, False),
+    late("training.promote.mirror", "before", 1, True),
+    late("training.promote.mirror", "after", 1, True),
 ]
 
 

@@ -16,6 +16,8 @@ with warnings.catch_warnings():
     from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FIRST, *OTHERS = NOTEBOOKS
+RUN = [FIRST, *(pytest.param(path, marks=pytest.mark.slow) for path in OTHERS)]
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 PATIENCE_SECONDS = 600
 """For one cell on a busy machine; a whole notebook takes about half a minute on an idle one."""
@@ -29,7 +31,7 @@ def test_there_are_notebooks() -> None:
     assert NOTEBOOKS
 
 
-@EACH
+@pytest.mark.parametrize("path", RUN)
 def test_a_notebook_runs_from_top_to_bottom(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,6 +111,7 @@ def test_the_debiased_error_of_a_perfect_model_is_nothing_on_average() -> None:
     assert np.mean(by_row) > 4 * error, "rows taken for leads look like miscalibration"
 
 
+@pytest.mark.slow
 def test_the_difference_of_two_models_is_covered() -> None:
     """Two models wrong by as much to either side: the mean difference over all worlds is nothing."""
     found = []
@@ -137,6 +138,7 @@ def folds_of_nothing() -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
     return tuple(found)
 
 
+@pytest.mark.slow
 def test_chance_is_covered_in_folds_and_not_when_folds_are_compared() -> None:
     """Models of five folds share what they learned; what one learned of nothing, they all did."""
     within = [auc_interval(raw, y, folds=fold).contains(0.5) for raw, y, fold in folds_of_nothing()]

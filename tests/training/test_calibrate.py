@@ -114,6 +114,7 @@ def test_the_right_repair_is_found_when_outcomes_abound(truth: str, allowed: set
     assert excess(fit.calibrator, truth) < excess(Identity(), truth) / 5
 
 
+@pytest.mark.slow
 def test_harm_on_average_is_at_most_that_of_a_needless_shift() -> None:
     for truth in ("right", "too sure", "level", "bent"):
         for n in (80, 400):

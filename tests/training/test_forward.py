@@ -89,6 +89,7 @@ def test_too_few_of_either_make_no_calibration(won: int, lost: int) -> None:
     assert enough(np.r_[y, 1, 0], np.arange(len(y) + 2))
 
 
+@pytest.mark.slow
 def test_a_level_that_keeps_falling_is_seen_forward_and_hidden_out_of_fold() -> None:
     """Log-odds fall by .1 a month. Out of fold, observed over expected is 1 whatever comes.
 

@@ -111,6 +111,7 @@ def test_a_segment_of_few_outcomes_is_not_judged() -> None:
     assert objections(pair).figures["segments_judged"] == 1
 
 
+@pytest.mark.slow
 def test_where_nothing_is_spoiled_an_objection_is_rare() -> None:
     """Three questions of 95 %, one-sided in what they object to: below 7.5 %; 12 of 60 has 1 in 600."""
     raised = 0

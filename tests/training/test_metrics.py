@@ -333,6 +333,7 @@ def test_observed_over_expected_covers_one_for_a_perfect_model() -> None:
     assert covered(hits, 0.93, 0.975)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [300, 3000])
 def test_the_paired_interval_covers_the_true_difference(n: int) -> None:
     # Both models wrong in different ways; the true difference comes from the true probabilities.

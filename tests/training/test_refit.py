@@ -265,6 +265,7 @@ def test_what_is_not_promoted_is_not_fitted_again(
     assert len(list(workspace.bundles.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_refit_of_a_refit_is_one_of_the_model_that_was_judged(
     refitted: Workspace, company: TrainedCompany, again: PropensityModel
 ) -> None:

@@ -36,6 +36,7 @@ def renewed(raw: np.ndarray, rows: Unseen, months: int, follow: bool = False) ->
     )
 
 
+@pytest.mark.slow
 def test_a_level_that_keeps_falling_is_followed_nearer_than_by_all_outcomes_alike() -> None:
     """Log-odds fall by .1 a month; the month after is said nearer to what comes, six of six times."""
     for seed in range(6):
@@ -91,6 +92,7 @@ def test_a_history_too_short_to_wait_is_not_followed() -> None:
     assert renewed(raw, rows, 3).memory is None
 
 
+@pytest.mark.slow
 def test_in_a_world_that_stands_still_the_loop_says_about_the_same_by_following_or_not() -> None:
     """Most such worlds find that following has cost; what is shipped stays near the truth in all."""
     shipped = [renewed(*company(200 + seed, months=12), 12, follow=True) for seed in range(3)]

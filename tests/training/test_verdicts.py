@@ -41,12 +41,14 @@ def promoted(runs: int, *world: object, **more: object) -> float:
     return float(np.mean([verdict.decision == "promote" for verdict in verdicts]))
 
 
+@pytest.mark.slow
 def test_a_level_that_is_off_by_a_quarter_is_followed_with_ninety_wins() -> None:
     """By the level about .85 of the runs promote, by log loss a third: both bounds err once in 100."""
     assert promoted(24, 91, 0.75) > 0.6
     assert promoted(24, 91, 0.75, by_level=False) < 0.6
 
 
+@pytest.mark.slow
 def test_a_level_that_is_right_is_left_alone() -> None:
     """One decision errs in 5 %: more than 6 of 40 runs come with chance 3e-3."""
     assert promoted(40, 80, 1.0) <= 6 / 40

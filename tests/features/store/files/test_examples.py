@@ -129,6 +129,7 @@ class TestRealData:
             )
             assert list(connection.execute(query).scalars()) == [lead for _, lead in rows]
 
+    @pytest.mark.slow
     def test_bank_is_41188_leads_in_26_months(
         self, sqlite_store: Store, now: int, tmp_path: Path
     ) -> None:
