@@ -5,6 +5,9 @@ Windows are `[as_of − w, as_of)`; days are counted back from the as-of, so tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -141,7 +144,13 @@ def specs(definition: Definition) -> list[FeatureSpec]:
             found.append(
                 _count(f"ev_{stem}_{window_name(width)}", "event:all", "Engagement", phrase, width)
             )
-    return [*found, *_RHYTHM, *_channel_specs(definition)]
+    return [*found, *_RHYTHM, _trend(engagement.windows_days), *_channel_specs(definition)]
+
+
+def _trend(windows: Sequence[float]) -> FeatureSpec:
+    shortest, longest = _window_words(windows[0]), _window_words(windows[-1])
+    phrase = f"{{value}} of the events {longest} came in the last {shortest.removeprefix('in ')}"
+    return replace(_count("ev_trend", "event:all", "Engagement", phrase), unit="share")
 
 
 def _channel_specs(definition: Definition) -> list[FeatureSpec]:
@@ -207,6 +216,5 @@ _RHYTHM = (
     _days(
         "ev_first_days", "event:all", "Engagement", "first active {value} days ago", "never active"
     ),
-    _count("ev_trend", "event:all", "Engagement", "{value} of the recent events are new"),
     _count("ev_silence", "event:all", "Engagement", "silent for {value} × the usual gap"),
 )

@@ -85,7 +85,9 @@ def figures(report: Report) -> list[Figure]:
 
 
 def _odds(e_value: float) -> str:
-    return f"{e_value:,.1f}" if e_value < 1e6 else "over 1,000,000"
+    if e_value >= 1e6:
+        return "over 1,000,000"
+    return f"{e_value:,.0f}" if e_value >= 100 else f"{e_value:.1f}"
 
 
 def sections(report: Report) -> list[Section]:
