@@ -55,9 +55,9 @@ def _described(
     """A lead that brings what is known of it."""
     definition = scorer.model.definition
     # Facts are checked by the definition that is agreed on now, features made with the model's.
-    if kind not in _KINDS or definition.hash != scorer.agreed.hash:
+    if type(kind) is not str or kind not in _KINDS or definition.hash != scorer.agreed.hash:
         return None
-    plain = plain_leads(definition).read(str(kind), attributes)
+    plain = plain_leads(definition).read(kind, attributes)
     return None if plain is None else Ask(lead, now, plain=plain)
 
 

@@ -19,12 +19,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
+import structlog
+
 from features.errors import PropensityError
 from features.store.engine import Store
 from features.store.history import Profile
 from features.store.ledger_writer import Ids, Ledger
 from serving.lead_score import Ask, LeadScore, Occasion, Result, Scorer
 from serving.scoring import computed, numbered, submit
+
+log = structlog.get_logger("propensity.rounds")
 
 TOGETHER = 64
 """Leads of one round: as many as one may wait for when one's own takes a millisecond."""
@@ -195,4 +199,7 @@ def _tell(those: Sequence[_Waiting], results: Sequence[Result | BaseException]) 
 
 def _settle(those: Sequence[_Waiting], results: Sequence[Result | BaseException]) -> None:
     for one, result in zip(those, results, strict=True):
-        one.tell(result)
+        try:
+            one.tell(result)
+        except Exception as error:  # nobody's connection may keep others from their answers
+            log.error("answer not sent", exc_info=error)

@@ -158,7 +158,8 @@ class PatientProtocol(HttpToolsProtocol):
         body: bytes,
     ) -> None:
         """Send an answer as a whole, as the cycle would have sent its parts."""
-        if cycle.disconnected:
+        # A connection that is lost tells its newest cycle alone.
+        if cycle.disconnected or self.transport.is_closing():
             return
         content = [STATUS_LINE[status]]
         for name, value in (*cycle.default_headers, *headers):

@@ -113,7 +113,9 @@ class Settings(BaseSettings):
         default=1.0, ge=0, le=1, description="How long a revoked key may still be accepted."
     )
     max_connections: int = Field(
-        default=1_000, ge=1, description="Connections at once; above, 503 is answered at once."
+        default=1_000,
+        ge=1,
+        description="Connections at once; above, the one idle for longest is closed, or 503 answered.",
     )
     max_in_flight: int = Field(
         default=256, ge=1, description="Requests at once; above, 503 is answered at once."

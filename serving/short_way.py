@@ -76,7 +76,7 @@ class ShortWay:
         self._running = running
         self._most_keys = min(settings.max_keys, _MOST_KEYS)
         # A short body has no more values than bytes.
-        self._is_open = settings.max_values >= SHORT
+        self._is_open = min(settings.max_values, settings.max_body_bytes) >= SHORT
 
     @property
     def parts(self) -> Service:

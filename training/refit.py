@@ -28,7 +28,7 @@ from training.learning_curve import config_of
 from training.probe import late_values
 from training.run import Watching, catalogue, look_for_leakage
 from training.splits import Bounds, Fold, Lesson, Piece, pieces
-from training.unseen import as_trained, bounds_of, judged_as, matured_rows
+from training.unseen import as_trained, bounds_of, is_agreed, judged_as, matured_rows
 
 Floats = NDArray[np.float64]
 
@@ -56,10 +56,13 @@ def refit(
     watching = watching or Watching()
     judged = workspace.registry.load(judged_as(workspace.registry.load(digest)))
     bounds = bounds_of(judged)
-    if bounds is None:
+    if bounds is None or is_agreed(judged):
         return None
     watching.step("fitting once more on all rows")
-    model, matured = _fitted(workspace, judged, bounds, now)
+    fitted = _fitted(workspace, judged, bounds, now)
+    if fitted is None:
+        return None
+    model, matured = fitted
     made = write_bundle(
         model,
         workspace.bundles,
@@ -76,12 +79,15 @@ def refit(
 
 def _fitted(
     workspace: Workspace, judged: PropensityModel, bounds: Bounds, now: int
-) -> tuple[PropensityModel, Dataset]:
+) -> tuple[PropensityModel, Dataset] | None:
+    """The model and its rows; None where none of those that judged is left to take the level from."""
     definition, config = judged.definition, config_of(dict(judged.about["config"]))
     matured = matured_rows(workspace, definition)
     late = late_values(workspace.store, definition, matured.cutoff)
     look_for_leakage(matured, definition, config, late)
     fit, calibrate, held = pieces(matured, bounds)
+    if len(held.rows) == 0:
+        return None
     before = Lesson((Fold(fit, calibrate),)).everything
     whole = Piece.plain(np.arange(len(matured)))
     learned = learn(matured, Lesson((Fold(before, held),), whole), definition, config)

@@ -136,7 +136,7 @@ def raw_unseen(
     """Log-odds of rows that did not teach who says them, shape (n,).
 
     Of the leads that a refit has learned from, the model that was judged speaks in its stead, on the
-    level of the refit.
+    level of the refit; of what became of them after it was made, the refit itself, as it was shown.
 
     Args:
         workspace: the installation.
@@ -149,7 +149,8 @@ def raw_unseen(
     if again is None:
         return raw
     learned = np.unique(matured.lead[matured.as_of <= again["through_instant"]])
-    seen = np.flatnonzero(np.isin(rows.lead, learned))
+    made = to_instant(datetime.fromisoformat(again["at"]))
+    seen = np.flatnonzero(np.isin(rows.lead, learned) & (rows.as_of < made))
     if len(seen):
         judged = workspace.registry.load(again["judged"])
         raw[seen] = judged.raw(rows.frame.take(seen)) + again["level"]

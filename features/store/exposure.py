@@ -8,7 +8,7 @@ moved it to another stage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -155,19 +155,27 @@ def whole_list_name(owner: str | None) -> str:
 
 
 def worked_at(
-    connection: Connection, lead_ids: Sequence[str], before: int
+    connection: Connection, lead_ids: Sequence[str], before: int, closing: Collection[str]
 ) -> Mapping[str, list[int]]:
     """When each of these leads was worked, as recorded before an instant, in order.
 
     Work is an answer to a question, and a change of stage that a person or a CRM sent; what the
-    lead does by itself is not, and neither is the closing that a deal brings about.
+    lead does by itself is not, and neither is its closing: every sale would be one that was worked for.
+
+    Args:
+        connection: an open connection.
+        lead_ids: external ids.
+        before: nothing recorded at or after this instant counts.
+        closing: the stages in which a lead is closed.
     """
     names = {key: name for name, key in lead_keys(connection, lead_ids).items()}
     found: dict[str, list[int]] = {}
     for table in (answers, stages):
         query = select(table.c.lead, table.c.occurred_at).where(table.c.recorded_at < before)
         if table is stages:
-            query = query.where(~stages.c.external_id.like("deal:%"))
+            query = query.where(
+                ~stages.c.external_id.like("deal:%"), stages.c.stage.not_in([*closing])
+            )
         for chunk in chunks(sorted(names)):
             for row in connection.execute(query.where(table.c.lead.in_(chunk))):
                 found.setdefault(names[row.lead], []).append(row.occurred_at)

@@ -18,7 +18,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from sqlalchemy import Column, Connection, ForeignKey, String, Table, UniqueConstraint, or_, select
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    String,
+    Table,
+    UniqueConstraint,
+    or_,
+    select,
+    text,
+)
 
 from features.clock import before
 from features.errors import Problem, shown
@@ -160,6 +170,12 @@ class Numbering:
 _EVER = -(2**63)
 NO_FAMILIES = Families()
 NOTHING_MERGED = Merged({})
+
+
+def one_after_the_other(connection: Connection) -> None:
+    """Let nobody else record merges until this is over: what is taken back must be there to be seen."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE merges IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> IngestReport:

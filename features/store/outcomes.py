@@ -59,7 +59,15 @@ from features.store.ingest import (
     lead_keys,
     of_leads,
 )
-from features.store.merges import Merge, Merged, known_merges, named_in, names_of, record_merges
+from features.store.merges import (
+    Merge,
+    Merged,
+    known_merges,
+    named_in,
+    names_of,
+    one_after_the_other,
+    record_merges,
+)
 from features.store.tables import BigId, Instant, leads, metadata, stages
 from features.store.tidied import tidied_up
 
@@ -248,6 +256,7 @@ def record_merged(
     connection: Connection, given: Sequence[Merge], definition: Definition, now: int
 ) -> IngestReport:
     """Write which leads have become one, or are not, and whom their deals close from then on."""
+    one_after_the_other(connection)
     before = known_merges(connection, None)
     report = record_merges(connection, given, now)
     good = [one for i, one in enumerate(given) if i not in report.problems]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import own_loop
@@ -171,3 +172,14 @@ def test_queued_scores_have_their_ids_at_once_and_are_in_the_ledger_at_the_end(
     served.service.ledger.stop()
     history = served.get(f"/v1/leads/{lead_id(1)}/scores").json()["scores"]
     assert ids[0] in [score["score_id"] for score in history]
+
+
+def test_whose_connection_fails_keeps_nobody_else_from_an_answer() -> None:
+    told: list[str] = []
+
+    def lost(_: object) -> None:
+        raise RuntimeError("the transport is closed")
+
+    those = [SimpleNamespace(tell=tell) for tell in (told.append, lost, told.append)]
+    rounds._settle(those, ["one", "two", "three"])  # type: ignore[arg-type]
+    assert told == ["one", "three"]

@@ -79,7 +79,7 @@ BODIES = st.fixed_dictionaries(
     {"lead": LEADS},
     optional={
         "attributes": GOOD | ATTRIBUTES | st.none() | st.just("text"),
-        "kind": st.sampled_from(["prospect", "client", "stranger", None]),
+        "kind": st.sampled_from(["prospect", "client", "stranger", None, 7, [], {}]),
         "as_of": st.just("2026-04-01T00:00:00Z"),
         "more": st.just(1),
     },

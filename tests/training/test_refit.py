@@ -11,23 +11,32 @@ import numpy as np
 import pytest
 from model_cases import simulated
 from scipy.special import expit
-from trained_company import END, TrainedCompany, trained_company, workspace_at
+from trained_company import CONFIG, END, TrainedCompany, trained_company, workspace_at
 
 from features.clock import DAY
 from features.errors import NotEnoughEvidenceError
 from features.store.promotions import list_bundles, settled
+from features.store.replaying import copy_recorded, first_recorded
 from models.bundle import read_card, read_manifest, write_bundle
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.calibrate import fit_calibrator
 from training.dataset import Dataset
 from training.evaluate import evaluate
-from training.loop.retrain import decide, succession
+from training.loop.retrain import decide, retrain, succession
+from training.loop.stage import scratch
 from training.promote import promote
 from training.recalibrate import recalibrate
 from training.refit import refit
 from training.splits import Bounds, Piece, pieces
-from training.unseen import after_boosters, as_trained, matured_rows, raw_unseen
+from training.unseen import (
+    after_boosters,
+    as_trained,
+    bounds_of,
+    is_agreed,
+    matured_rows,
+    raw_unseen,
+)
 from training.verdicts import Verdict
 
 
@@ -315,3 +324,25 @@ def test_a_first_model_is_asked_to_be_better_than_none_not_to_be_no_worse(
     assert "difference" in done.verdict.evidence
     assert done.verdict.decision == "undecided"
     assert workspace.registry.champion_digest() is None
+
+
+@pytest.mark.parametrize("age", [130, 640])
+def test_a_young_company_gets_what_is_agreed_and_no_model_that_nothing_has_judged(
+    company: TrainedCompany, tmp_path: Path, age: int
+) -> None:
+    history = company.read_only()
+    young = scratch(tmp_path / "young", history.definition_path)
+    begun = first_recorded(history.store)
+    assert begun is not None
+    now = begun + age * DAY
+    copy_recorded(history.store, young.store, history.definition(), since=0, until=now)
+    done = retrain(young, now=now, by="tests", config=CONFIG)
+    assert done.verdict.decision == "promote"
+    model = young.registry.champion()
+    assert is_agreed(model) or bounds_of(model) is not None
+    with young.store.read() as connection:
+        origins = {one.digest: one.origin for one in list_bundles(connection)}
+    assert origins[done.digest] == ("train" if is_agreed(model) else "refit")
+    assert is_agreed(model) == (age == 130)
+    for one in (history, young):
+        one.store.close()

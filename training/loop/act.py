@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from features.clock import days, iso
-from features.errors import NotEnoughEvidenceError
+from features.errors import LeakageError, NotEnoughEvidenceError
 from features.store.outcomes import count_deals
 from features.store.promotions import list_bundles, list_decisions
 from models.workspace import Workspace
@@ -135,14 +135,28 @@ class Loop:
             return gone
         if (rested := self._rests_until(now)) is not None:
             return self._nothing(f"a model came into force lately; at rest until {rested}", advised)
+        try:
+            return self._advanced(now, seen)
+        except LeakageError:
+            # Whoever mends the column has the error; until then the level goes on being followed.
+            self._kept_level(now, seen)
+            raise
+
+    def _advanced(self, now: int, seen: Seen) -> Look:
+        """Look for a better model, and where there is none keep the level of this one."""
+        advised = seen.verdict.action
         shadow = self._reconsidered(now, advised)
         if shadow is not None and shadow.decision == "promote":
             return shadow
         if (why := self._why_retrain(now, seen)) is not None:
             return self._retrained(now, why, advised)
-        if advised == "recalibrate" or self._has_fresh_outcomes(now):
+        return self._kept_level(now, seen) or shadow or self._nothing(seen.verdict.reason, advised)
+
+    def _kept_level(self, now: int, seen: Seen) -> Look | None:
+        """Recalibrate where that is advised, or newer outcomes have come."""
+        if seen.verdict.action == "recalibrate" or self._has_fresh_outcomes(now):
             return self._recalibrated(now, seen)
-        return shadow or self._nothing(seen.verdict.reason, advised)
+        return None
 
     def _first(self, now: int) -> Look:
         """Make a first model, or ask again whether the one there is has become better than none."""

@@ -19,7 +19,7 @@ from itertools import groupby
 
 import numpy as np
 
-from features.clock import DAY, days, in_horizon
+from features.clock import DAY, days
 from features.definition import Definition
 from features.store.engine import Connection, Store
 from features.store.exposure import list_days, showings, whole_list_name, worked_at
@@ -96,14 +96,15 @@ def attention_of(
     names = dataset.frame.lead_ids
     everybody = sorted(set(names))
     horizon = None if definition.horizon_days is None else days(definition.horizon_days)
+    closing = [stage.name for stage in definition.all_stages if stage.closed]
     with store.read() as connection:
-        done = worked_at(connection, everybody, dataset.cutoff)
+        done = worked_at(connection, everybody, dataset.cutoff, closing)
         log = _read(connection, everybody, dataset.cutoff)
     n = len(dataset)
     worked, first, chance = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool), np.zeros(n)
     ends = _ends(dataset, horizon).tolist()
     for i, (lead, as_of, end) in enumerate(zip(names, dataset.as_of.tolist(), ends, strict=True)):
-        worked[i] = _any_inside(done.get(lead, []), as_of, horizon)
+        worked[i] = any(as_of <= at < end for at in done.get(lead, ()))
         first[i] = log.stood_first(lead, as_of, end, first_places)
         chance[i] = log.chance(lead, as_of, end)
     return Attention(worked, _chance_worked(worked, first, chance))
@@ -143,10 +144,6 @@ def _ends(dataset: Dataset, horizon: int | None) -> np.ndarray[tuple[int], np.dt
         ended = dataset.follow.ended
         length = np.minimum(length, np.where(ended == NEVER, length, ended))
     return np.asarray(np.minimum(dataset.as_of + length, dataset.cutoff), dtype=np.int64)
-
-
-def _any_inside(times: list[int], as_of: int, horizon: int | None) -> bool:
-    return bool(in_horizon(np.array(times, dtype=np.int64), np.int64(as_of), horizon).any())  # type: ignore[arg-type]
 
 
 def _chance_worked(worked: Mask, first: Mask, chance: Floats) -> Floats:

@@ -59,12 +59,13 @@ def test_work_is_what_people_do_and_not_what_the_lead_does_or_a_deal_brings_abou
         Answer(lead="ada", question="pain", answer="Some", **times(3)),
         StageChange(lead="ada", stage="qualified", **times(2)),
         StageChange(lead="ada", stage="parked", occurred_at=at, recorded_at=NOW),
+        StageChange(lead="ada", stage="won", **times(9)),
     ]
     with store.write() as connection:
         assert not ingest(connection, facts, AGREED, NOW).problems
         record_deals(connection, [Deal(lead="bo", ending="won", **times(1))], AGREED, NOW)
     with store.read() as connection:
-        found = worked_at(connection, ["ada", "bo"], NOW)
+        found = worked_at(connection, ["ada", "bo"], NOW, ("won", "lost"))
     assert found == {"ada": [at + 2 * HOUR, at + 3 * HOUR]}
 
 

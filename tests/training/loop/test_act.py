@@ -17,7 +17,7 @@ from models_made import fill, workspace_of
 from on_record import decide
 
 from features.clock import DAY
-from features.errors import NotEnoughEvidenceError
+from features.errors import LeakageError, NotEnoughEvidenceError
 from features.store.engine import Store
 from features.store.outcomes import Deal, record_deals
 from features.store.promotions import BundleRecord, record_bundle
@@ -282,3 +282,20 @@ def test_too_few_outcomes_for_a_calibration_are_a_reason_and_no_error(
     found = look(home, "recalibrate")
     assert (found.action, found.reason, found.decision) == ("nothing", "too few outcomes", None)
     assert found.to_json()["advised"] == "recalibrate"
+
+
+def test_while_a_column_leaks_the_level_is_followed_and_the_error_told(
+    home: Workspace, works: Works, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leaks(*_: Any, **__: Any) -> Any:
+        works.asked.append("retrain")
+        raise LeakageError("close_reason knows the outcome")
+
+    monkeypatch.setattr(act, "retrain", leaks)
+    champion(home, 60)
+    for advice, asked in (("retrain", []), ("recalibrate", ["recalibrate"])):
+        works.asked.clear()
+        closed(home, 30, 1)
+        with pytest.raises(LeakageError, match="close_reason"):
+            look(home, advice)
+        assert works.asked == ["reconsider", "retrain", *asked]
