@@ -25,9 +25,9 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    func,
     or_,
     select,
-    text,
 )
 
 from features.clock import before
@@ -172,10 +172,14 @@ NO_FAMILIES = Families()
 NOTHING_MERGED = Merged({})
 
 
+_LOCK = 7_205_002
+"""The advisory lock's number on PostgreSQL, beside that of `features.store.consent`."""
+
+
 def one_after_the_other(connection: Connection) -> None:
     """Let nobody else record merges until this is over: what is taken back must be there to be seen."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("LOCK TABLE merges IN SHARE ROW EXCLUSIVE MODE"))
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
 def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> IngestReport:
