@@ -11,6 +11,7 @@ from typing import Any
 
 from features.clock import days
 from features.store.reports import Report
+from models.explain import figure as readable
 from serving import report_charts, wording
 from serving.pages import Emptiness, Figure, Notice, PastReport
 from serving.queue_view import moment
@@ -78,16 +79,10 @@ def figures(report: Report) -> list[Figure]:
             Figure(
                 label="Alarm",
                 value="raised" if alarm["is_raised"] else "silent",
-                interval=f"stands at {_odds(alarm['e_value'])} of {alarm['threshold']:,.0f}",
+                interval=f"stands at {readable(alarm['e_value'])} of {alarm['threshold']:,.0f}",
             )
         )
     return found
-
-
-def _odds(e_value: float) -> str:
-    if e_value >= 1e6:
-        return "over 1,000,000"
-    return f"{e_value:,.0f}" if e_value >= 100 else f"{e_value:.1f}"
 
 
 def sections(report: Report) -> list[Section]:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.explain import figure as readable
 from models.log_odds import inside
 from training.enough import enough
 from training.intervals import (
@@ -27,7 +28,6 @@ from training.intervals import (
     wilson_interval,
 )
 from training.loop.alarms import TOO_HIGH, TOO_LOW, TOO_SURE, Watch
-from training.loop.section import evidence
 from training.metrics import auc, auc_interval, observed_over_expected
 
 Floats = NDArray[np.float64]
@@ -222,7 +222,7 @@ def _recalibrate(watch: Watch, level: Level) -> str:
     wrong = _WRONG.get(watch.wrong, "high scores promised too little and low ones too much")
     return (
         f"The probabilities no longer come true: {wrong} ({_ratio(level)}). The alarm reached "
-        f"{evidence(watch.highest)}, and is raised at {watch.threshold:,.0f}. The order still holds, so "
+        f"{readable(watch.highest)}, and is raised at {watch.threshold:,.0f}. The order still holds, so "
         "a new calibration is what is asked for."
     )
 
@@ -255,7 +255,7 @@ def _wait(level: Level, missing: int) -> str:
 
 
 def _nothing(watch: Watch, level: Level, more: int | None) -> str:
-    stands = f"the alarm stands at {evidence(watch.e_value)} of {watch.threshold:,.0f}"
+    stands = f"the alarm stands at {readable(watch.e_value)} of {watch.threshold:,.0f}"
     sharper = f" About {more:,} more leads would pin that to ±10 %." if more else ""
     said = f"{_ratio(level)} on {level.leads:,} leads; {stands}.{sharper}"
     if level.ratio is None or level.ratio.contains(1.0):

@@ -62,13 +62,6 @@ def figure(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def evidence(value: float) -> str:
-    """Where an alarm stands: odds against the model, which soon are beyond all reading."""
-    if value >= 1e6:
-        return "over 1,000,000"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
 def ratio(interval: Mapping[str, Any] | None) -> str:
     """Observed over expected with its interval."""
     if interval is None or interval["upper"] is None:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from models.explain import figure as readable
 from training.loop import sections_model as of_model
-from training.loop.section import JSON, MOST_ROWS, evidence, figure, ratio, section, share, shares
+from training.loop.section import JSON, MOST_ROWS, figure, ratio, section, share, shares
 
 
 def sections(report: Mapping[str, Any]) -> list[JSON]:
@@ -225,7 +226,7 @@ def _alarm(report: Mapping[str, Any]) -> JSON | None:
     tens = [value / math.log(10) for value in weeks["log_e"]]
     limit = math.log10(alarm["threshold"])
     rows = [
-        [week, f"{n:,}", evidence(10 ** min(ten, 300))]
+        [week, f"{n:,}", readable(10 ** min(ten, 300))]
         for week, n, ten in zip(weeks["weeks"], weeks["outcomes"], tens, strict=True)
     ][-MOST_ROWS:]
     top = math.ceil(max([*tens, limit]))
@@ -234,7 +235,7 @@ def _alarm(report: Mapping[str, Any]) -> JSON | None:
     state = (
         f"Raised: the outcomes known on {alarm['since'][:10]} reached the threshold."
         if alarm["is_raised"]
-        else f"Silent: it stands at {evidence(alarm['e_value'])} of {alarm['threshold']:,.0f}."
+        else f"Silent: it stands at {readable(alarm['e_value'])} of {alarm['threshold']:,.0f}."
     )
     return section(
         "alarm",
@@ -254,7 +255,7 @@ def _alarm(report: Mapping[str, Any]) -> JSON | None:
         picture=_over_time(
             "Where the alarm stood, in powers of ten; the table holds the figures.",
             [
-                (week, ten, evidence(10 ** min(ten, 300)))
+                (week, ten, readable(10 ** min(ten, 300)))
                 for week, ten in zip(weeks["weeks"], tens, strict=True)
             ],
             [[at, f"10^{at}"] for at in range(low, top + 1, step)],

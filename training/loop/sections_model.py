@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.loop.section import JSON, MOST_ROWS, evidence, figure, section, share, shares
+from models.explain import figure as readable
+from training.loop.section import JSON, MOST_ROWS, figure, section, share, shares
 
 
 def segments_section(report: Mapping[str, Any]) -> JSON | None:
@@ -18,7 +19,7 @@ def segments_section(report: Mapping[str, Any]) -> JSON | None:
             one["dimension"],
             one["name"],
             f"raised, {one['since'][:10]}" if one["is_raised"] else "silent",
-            evidence(one["e_value"]),
+            readable(one["e_value"]),
             one["wrong"] if one["is_raised"] else "",
             f"{one['outcomes']:,}",
         ]

@@ -18,7 +18,6 @@ from training.loop.logged import WEEK
 from training.loop.monitor import Monitoring, monitor, read_since
 from training.loop.page import page
 from training.loop.reports import keep, make_report, newest_whole_weeks
-from training.loop.section import evidence
 from training.loop.sections import sections
 
 HOSTILE = '<script>window.hacked=1</script>"'
@@ -146,18 +145,3 @@ def test_without_anything_to_report_the_page_still_says_what_to_do(
     keep(nothing, empty)
     assert sections(empty.to_json()) == []
     assert "propensity train" in page(empty)
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        (0.25, "0.25"),
-        (1.7, "1.7"),
-        (99.94, "99.9"),
-        (5_200.4, "5,200"),
-        (1e6, "over 1,000,000"),
-        (float("inf"), "over 1,000,000"),
-    ],
-)
-def test_where_an_alarm_stands_can_be_read(value: float, said: str) -> None:
-    assert evidence(value) == said
