@@ -94,6 +94,15 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """A text on one line: an end of line, as Unicode knows several, would come back as another."""
+    style = '"' if any(end in text for end in _ENDS) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_ENDS = ("\n", "\r", "\x85", "\u2028", "\u2029")
+_Dumper.add_representer(str, _quoted)
+
 _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)

@@ -90,6 +90,14 @@ def test_what_is_written_is_read_again_the_same(content: object) -> None:
     assert read_yaml(write_yaml(shared)) == shared
 
 
+@given(st.text(st.sampled_from("a0 ,:'\"\\\n\r\x0b\x1c\x85\u2028\u2029"), max_size=8))
+@example("0\x850")
+def test_a_text_with_any_sign_that_ends_a_line_stays_on_its_own_and_comes_back(text: str) -> None:
+    written = write_yaml({text: [text]})
+    assert read_yaml(written) == {text: [text]}
+    assert written.splitlines() == written.split("\n")[:-1]
+
+
 @given(st.text(st.sampled_from("ab:-[]{}&*!|>'\"#%@,? \n\t<01_.x\ufeff\x85\ud800"), max_size=40))
 @example("a: &a [*a]")
 @example("%YAML 9.9\n---\na")
