@@ -25,7 +25,8 @@ _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 def _digest() -> str:
     """Of all that is compiled: Numba itself looks only whether the file of a function has changed."""
-    sources = sorted(Path(__file__).parent.glob("forest*.py"))
+    here = Path(__file__).parent
+    sources = sorted([*here.glob("forest*.py"), *here.glob("term_*.py")])
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 

@@ -15,18 +15,22 @@ from numpy.typing import NDArray
 
 from models.forest import Forest, forest_of
 from models.forest_text import TextTree
+from models.term_tables import Tables
 
 Floats = NDArray[np.float64]
 
 
 class Kernel(Protocol):
-    """What compiled code can do; see `models.forest_raw` and `models.forest_shapley`."""
+    """What compiled code can do; see `models.{forest_raw,forest_shapley,term_kernel}`."""
 
     def write_raw(self, matrix: Floats, forest: Forest, raw: Floats) -> None:
         """Write the log-odds of each row into `raw`, shape (n,)."""
 
     def write_told(self, matrix: Floats, forest: Forest, raw: Floats, shares: Floats) -> None:
         """Write log-odds, and contributions and the base into `shares`, shape (n, columns + 1)."""
+
+    def write_terms(self, matrix: Floats, tables: Tables, shares: Floats, variance: Floats) -> None:
+        """Write what each column adds into `shares`, shape (n, columns), and the variance, (n,)."""
 
 
 class Engine:
@@ -80,6 +84,13 @@ ENGINE = Engine()
 """Compiled code belongs to the process, not to a model."""
 
 
+def plain(matrix: Floats) -> Floats:
+    """As the one kind of matrix compiled for; another would be compiled while somebody waits."""
+    if matrix.dtype == np.float64 and matrix.flags.carray:
+        return matrix
+    return np.array(matrix, dtype=np.float64, order="C")
+
+
 def _compiled() -> Kernel:
     """The kernel, each of its functions called once, for the types that every forest has."""
     from models import forest_kernel
@@ -87,6 +98,7 @@ def _compiled() -> Kernel:
     forest, rows = forest_of(1, [_smallest_tree()]), np.zeros((1, 1))
     forest_kernel.write_raw(rows, forest, np.empty(1))
     forest_kernel.write_told(rows, forest, np.empty(1), np.empty((1, 2)))
+    forest_kernel.write_terms(rows, Tables.of([]), np.empty((1, 1)), np.empty(1))
     return forest_kernel
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import BundleError
+from models.forest_engine import ENGINE, plain
 from models.term_tables import Tables
 
 Floats = NDArray[np.float64]
@@ -95,7 +96,7 @@ class Linear:
 
     def contributions(self, matrix: Floats) -> Floats:
         """What each column adds to `intercept`, shape (n, columns)."""
-        return self.tables.read(matrix)[0]
+        return self.read(matrix)[0]
 
     def variance(self, matrix: Floats) -> Floats:
         """The sum of the terms' variances, shape (n,): large where a value was seldom seen."""
@@ -103,6 +104,10 @@ class Linear:
 
     def read(self, matrix: Floats) -> tuple[Floats, Floats]:
         """`contributions` and `variance` at the price of one of them."""
+        if ENGINE.kernel is not None:
+            shares, variance = np.empty(matrix.shape), np.empty(len(matrix))
+            ENGINE.kernel.write_terms(plain(matrix), self.tables, shares, variance)
+            return shares, variance
         shares, variances = self.tables.read(matrix)
         if not self.terms:
             return shares, np.zeros(len(matrix))

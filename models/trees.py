@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.forest import Forest, read_forest
-from models.forest_engine import ENGINE, Kernel
+from models.forest_engine import ENGINE, Kernel, plain
 
 Floats = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ class Trees:
         raw: Floats
         if ENGINE.kernel is not None and self.forest is not None:
             raw = np.empty(len(matrix))
-            ENGINE.kernel.write_raw(_plain(matrix), self.forest, raw)
+            ENGINE.kernel.write_raw(plain(matrix), self.forest, raw)
         else:
             raw = self._booster.predict(matrix, raw_score=True, num_threads=_threads(matrix))
         return raw
@@ -98,7 +98,7 @@ class Trees:
             return self.raw(matrix), self.contributions(matrix)
         self._require_width(matrix)
         raw, shares = np.empty(len(matrix)), np.empty((len(matrix), len(self.columns) + 1))
-        kernel.write_told(_plain(matrix), self.forest, raw, shares)
+        kernel.write_told(plain(matrix), self.forest, raw, shares)
         return raw, shares
 
     def _explainer(self) -> Kernel | None:
@@ -126,10 +126,3 @@ def _without_notes(text: str) -> str:
 
 def _threads(matrix: Floats) -> int:
     return 1 if len(matrix) <= _FEW else 0
-
-
-def _plain(matrix: Floats) -> Floats:
-    """As the one kind of matrix compiled for; another would be compiled while somebody waits."""
-    if matrix.dtype == np.float64 and matrix.flags.carray:
-        return matrix
-    return np.array(matrix, dtype=np.float64, order="C")

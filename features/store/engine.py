@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from features.errors import StoreError
+from features.store.prepared import run_by_driver
 
 __all__ = ["Connection", "Store"]
 
@@ -266,6 +267,6 @@ def _sqlite_engine(url: URL, begin: str, *pragmas: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        run_by_driver(connection, begin)
 
     return engine

@@ -7,8 +7,7 @@ numbers and texts, and always within the connection's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -64,23 +63,20 @@ class Prepared:
     def run(self, connection: Connection, **given: Any) -> list[Any]:
         """Run it once; the rows that it gives, as the driver gives them."""
         compiled = self._on(connection)
-        with _cursor(connection, compiled.text) as cursor:
-            cursor.execute(compiled.text, compiled.parameters(given))
-            found: list[Any] = cursor.fetchall()
-        return found
+        return run_by_driver(_begun(connection), compiled.text, compiled.parameters(given))
 
     def run_for_each(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run an insert for each of these rows, of which there is one at least."""
         compiled = self._on(connection)
-        with _cursor(connection, compiled.text) as cursor:
-            if connection.dialect.name != "sqlite":
-                cursor.executemany(compiled.text, [compiled.parameters(row) for row in rows])
-                return
-            # SQLite's driver lets go of the interpreter at each step, and a statement is one step.
-            for start in range(0, len(rows), _ROWS):
-                some = rows[start : start + _ROWS]
-                given = [value for row in some for value in compiled.parameters(row)]
-                cursor.execute(_of_rows(compiled.text, len(some)), given)
+        if connection.dialect.name != "sqlite":
+            each = [compiled.parameters(row) for row in rows]
+            run_by_driver(_begun(connection), compiled.text, each, many=True)
+            return
+        # SQLite's driver lets go of the interpreter at each step, and a statement is one step.
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            given = [value for row in some for value in compiled.parameters(row)]
+            run_by_driver(_begun(connection), _of_rows(compiled.text, len(some)), given)
 
     def _on(self, connection: Connection) -> _Compiled:
         dialect = connection.dialect
@@ -99,27 +95,36 @@ def driver_of(connection: Connection) -> Any:
     return connection.connection.dbapi_connection
 
 
-@contextmanager
-def own_errors(connection: Connection, text: str) -> Iterator[None]:
-    """Turn the driver's errors into SQLAlchemy's."""
+def run_by_driver(
+    connection: Connection, text: str, given: Any = (), *, many: bool = False
+) -> list[Any]:
+    """Run a text in the driver's own words; the rows that it gives, errors being SQLAlchemy's.
+
+    Args:
+        connection: within whose transaction.
+        text: the statement.
+        given: its parameters, or with `many` those of each time that it is run.
+        many: whether it is run several times, and gives nothing.
+    """
+    cursor = driver_of(connection).cursor()
     try:
-        yield
+        if many:
+            cursor.executemany(text, given)
+            return []
+        cursor.execute(text, given)
+        return [*cursor.fetchall()] if cursor.description else []
     except connection.dialect.loaded_dbapi.Error as error:
         dialect = connection.dialect
         failure = dialect.loaded_dbapi.Error
         raise DBAPIError.instance(
             text, None, error, failure, hide_parameters=True, dialect=dialect
         ) from error
+    finally:
+        cursor.close()
 
 
-@contextmanager
-def _cursor(connection: Connection, text: str) -> Iterator[Any]:
-    """The driver's cursor within the connection's transaction; its errors are SQLAlchemy's."""
+def _begun(connection: Connection) -> Connection:
+    """The connection with a transaction under way."""
     if not connection.in_transaction():
         connection.begin()
-    with own_errors(connection, text):
-        cursor = driver_of(connection).cursor()
-        try:
-            yield cursor
-        finally:
-            cursor.close()
+    return connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import BundleError
+from models import linear as module
+from models.forest_engine import ENGINE, Engine
 from models.linear import Linear, Term
 
 finite = st.floats(-1e6, 1e6)
+
+
+@pytest.fixture(scope="module", params=["compiled", "array by array"], autouse=True)
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything here holds whether compiled code answers or, before it is ready, numpy."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "compiled":
+            assert ENGINE.wait(), ENGINE.trouble
+        else:
+            patch.setattr(module, "ENGINE", Engine())
+        yield
 
 
 @st.composite
@@ -194,8 +207,8 @@ def test_all_terms_together_say_to_the_bit_what_each_says_alone(
     terms: list[Term], rows: list[int]
 ) -> None:
     knots = [knot for term in terms for knot in term.knots or ()]
-    numbers = np.array([np.nan, *(row / 7 for row in rows), *knots])
-    codes = np.array([np.nan, *(float(abs(row) % 8) for row in rows), *(0.0 for _ in knots)])
+    numbers = np.array([np.nan, np.inf, -np.inf, *(row / 7 for row in rows), *knots])
+    codes = np.array([np.nan, 7, 0, *(float(abs(row) % 8) for row in rows), *(0.0 for _ in knots)])
     matrix = np.column_stack([codes if term.knots is None else numbers for term in terms])
     linear = Linear(0.25, tuple(terms))
     shares, variance = linear.read(matrix)
@@ -214,3 +227,12 @@ def test_rows_read_in_portions_are_read_alike() -> None:
     for row in (0, 1_023, 1_024, 2_499):
         single = linear.read(matrix[row : row + 1])
         assert [one[0].tobytes() for one in single] == [many[row].tobytes() for many in whole]
+
+
+def test_any_table_of_numbers_is_read_as_what_it_holds() -> None:
+    linear = some_linear()
+    matrix = some_matrix(linear, 20)
+    by_column = np.asfortranarray(matrix)
+    by_column.flags.writeable = False
+    for one, other in zip(linear.read(by_column), linear.read(matrix), strict=True):
+        assert one.tobytes() == other.tobytes()
