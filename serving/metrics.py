@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
@@ -29,120 +29,85 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "propensity_requests_total",
-            "Requests answered.",
-            ("method", "route", "status"),
-            registry=self.registry,
+        counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
+        times = partial(Histogram, registry=self.registry)
+        self.requests = counter(
+            "propensity_requests_total", "Requests answered.", ("method", "route", "status")
         )
-        self.seconds = Histogram(
+        self.seconds = times(
             "propensity_request_seconds",
             "Time to the end of the answer.",
             ("method", "route"),
             buckets=_SECONDS,
-            registry=self.registry,
         )
-        self.scores = Counter(
-            "propensity_scores_total",
-            "Scores given.",
-            ("channel", "route"),
-            registry=self.registry,
+        self.scores = counter("propensity_scores_total", "Scores given.", ("channel", "route"))
+        self.refusals = counter(
+            "propensity_score_refusals_total", "Leads that could not be scored.", ("reason",)
         )
-        self.refusals = Counter(
-            "propensity_score_refusals_total",
-            "Leads that could not be scored.",
-            ("reason",),
-            registry=self.registry,
+        self.caveats = counter(
+            "propensity_score_warnings_total", "Warnings given with scores.", ("code",)
         )
-        self.caveats = Counter(
-            "propensity_score_warnings_total",
-            "Warnings given with scores.",
-            ("code",),
-            registry=self.registry,
+        self.facts = counter("propensity_facts_total", "Facts received.", ("sort", "fate"))
+        self._model = gauge(
+            "propensity_model_info", "1 for the model that scores.", ("model", "calibration")
         )
-        self.facts = Counter(
-            "propensity_facts_total",
-            "Facts received.",
-            ("sort", "fate"),
-            registry=self.registry,
-        )
-        self._model = Gauge(
-            "propensity_model_info",
-            "1 for the model that scores.",
-            ("model", "calibration"),
-            registry=self.registry,
-        )
-        self._source = Gauge(
+        self._source = gauge(
             "propensity_model_source",
             "1 for where the model's bytes were found: disk, database or definition (agreed).",
             ("source",),
-            registry=self.registry,
         )
-        self._checked = Gauge(
+        self._checked = gauge(
             "propensity_champion_checked_timestamp_seconds",
             "When the database last said which model is the champion.",
-            registry=self.registry,
         )
-        self._created = Gauge(
-            "propensity_model_created_timestamp_seconds",
-            "When the model that scores was made.",
-            registry=self.registry,
+        self._created = gauge(
+            "propensity_model_created_timestamp_seconds", "When the model that scores was made."
         )
-        self._trouble = Gauge(
+        self._trouble = gauge(
             "propensity_trouble",
             "1 while the promoted model or the edited definition cannot be used.",
             ("of",),
-            registry=self.registry,
         )
-        self.replayed = Counter(
+        self.replayed = counter(
             "propensity_requests_replayed_total",
             "Requests answered by what was answered before under their key.",
-            registry=self.registry,
         )
-        self._caught_up = Gauge(
+        self._caught_up = gauge(
             "propensity_outcomes_found_by_reconciliation_total",
             "Outcomes that were missed and found by `propensity reconcile`, ever.",
-            registry=self.registry,
         )
-        self._reconciled = Gauge(
+        self._reconciled = gauge(
             "propensity_reconciled_timestamp_seconds",
             "When outcomes were last compared with an export; 0: never.",
-            registry=self.registry,
         )
-        self._reported = Gauge(
+        self._reported = gauge(
             "propensity_report_timestamp_seconds",
             "When the newest report of the monitor was made; 0: never.",
-            registry=self.registry,
         )
-        self._alarm = Gauge(
+        self._alarm = gauge(
             "propensity_calibration_alarm",
             "1 while the alarm of the probabilities is raised, by the newest report.",
-            registry=self.registry,
         )
-        self._e_value = Gauge(
+        self._e_value = gauge(
             "propensity_calibration_alarm_e_value",
             "Where the alarm of the probabilities stands, by the newest report.",
-            registry=self.registry,
         )
-        self._level = Gauge(
+        self._level = gauge(
             "propensity_observed_over_expected",
             "Wins that came for each win that was promised, by the newest report; NaN: not known.",
-            registry=self.registry,
         )
-        self.refreshed = Gauge(
+        self.refreshed = gauge(
             "propensity_queue_refreshed_timestamp_seconds",
             "When the queue was last scored as a whole by this process.",
-            registry=self.registry,
         )
-        self.ledger_waiting = Gauge(
+        self.ledger_waiting = gauge(
             "propensity_ledger_waiting",
             "Scores that wait to be written into the ledger, those being written among them.",
-            registry=self.registry,
         )
-        self.shown_dropped = Gauge(
+        self.shown_dropped = gauge(
             "propensity_shown_dropped_total",
             "Showings that were never written down, because the database took no writes for too long.",
-            registry=self.registry,
         )
         # To find the figure of some labels costs as much as to count: it is found once.
         self._request = lru_cache(_MOST_LABELS)(self.requests.labels)
