@@ -65,6 +65,9 @@ from serving.state import LiveModel, Repeating
 log = structlog.get_logger("propensity.app")
 
 VERSION = "0.1.0"
+_PATIENCE_SECONDS = 12.0
+"""Of silence of a PostgreSQL server; the server itself gives a lock up after ten."""
+
 _HOUSEKEEPING_SECONDS = 600.0
 _NOTE_USES_SECONDS = 30.0
 _WRITE_SHOWN_SECONDS = 1.0
@@ -187,6 +190,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
         StoreError: the database cannot be reached, or is not at this version's revision.
         DefinitionError: there is no lead definition that holds together.
     """
+    workspace.store.patience_seconds = _PATIENCE_SECONDS
     require_current(workspace.store)
     # LightGBM answers until compiled code can.
     ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))

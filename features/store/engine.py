@@ -50,6 +50,10 @@ class Store:
     Args:
         url: an SQLAlchemy URL; `sqlite:///var/propensity.db` or `postgresql+psycopg://…`.
 
+    Attributes:
+        patience_seconds: the longest silence of a PostgreSQL server in the middle of a statement; None:
+            for ever, as a training needs that reads millions of rows.
+
     Raises:
         StoreError: the URL names no database that we can use, there is no place for it, or it would
             be in memory, where each connection has one of its own.
@@ -58,6 +62,7 @@ class Store:
     def __init__(self, url: str) -> None:
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.patience_seconds: float | None = None
         if self.is_sqlite:
             _make_room(self.url)
         try:
@@ -70,6 +75,8 @@ class Store:
         if self.is_sqlite:
             reader = _sqlite_engine(self.url, "BEGIN", "query_only = ON")
             return reader, _sqlite_engine(self.url, "BEGIN IMMEDIATE")
+        from features.store.silence import AttentiveConnection  # SQLite needs no driver of it
+
         given = {key: value for key, value in _POSTGRES.items() if key not in self.url.query}
         writer = create_engine(
             self.url,
@@ -78,6 +85,13 @@ class Store:
             hide_parameters=True,
             connect_args=given,
         )
+
+        @event.listens_for(writer, "do_connect")
+        def _attentive(_dialect: Any, _record: Any, given: Any, named: Any) -> Any:
+            connection = AttentiveConnection.connect(*given, **named)
+            connection.patience_seconds = lambda: self.patience_seconds
+            return connection
+
         # By default every statement would see a state of its own.
         level = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         return writer.execution_options(**level), writer

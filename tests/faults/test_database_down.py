@@ -309,6 +309,24 @@ def test_the_last_good_model_stays_and_the_figures_say_since_when_it_is_unconfir
     assert float(told.split()[1]) == served.clock.now / 1e6
 
 
+def test_the_figures_are_told_while_the_database_is_away_to_whoever_it_knew(
+    serve: Serve, company_store: Store
+) -> None:
+    """An alarm on the age of the champion could never ring if the figures went with the database."""
+    served = serve(company_store, key_cache_seconds=0.0)
+    assert served.get("/metrics", "analyst").status_code == 200
+    assert served.get("/metrics", "crm").status_code == 403
+    with faulty(served, "gone"):
+        served.clock.now += DAY
+        lines = served.get("/metrics", "analyst").text.splitlines()
+        (told,) = [line for line in lines if line.startswith("propensity_champion_checked_time")]
+        assert float(told.split()[1]) == NOW / 1e6
+        assert served.get("/metrics", "crm").status_code == 403
+        for role in ("admin", "revoked"):  # whom it has not met, and whom it must not
+            assert served.get("/metrics", role).status_code == 503
+        assert served.get("/v1/model", "analyst").status_code == 503
+
+
 def test_a_fault_that_lasts_is_logged_once_and_not_every_second(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
