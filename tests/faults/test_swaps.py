@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import numpy as np
@@ -16,7 +17,7 @@ from served import make_keys
 from workers import Worker, working
 
 from features.clock import iso
-from features.facts import Queries
+from features.facts import LeadVersion, Queries
 from features.gather import FactsBuilder
 from features.pipeline import compute_features
 from features.store.engine import Store
@@ -24,6 +25,11 @@ from models.registry import Registry
 from models.workspace import Workspace
 
 SWAPS, CLIENTS = 200, 50
+SENT = {
+    f"sent-{i}": {"industry": ("Retail", "Software", None)[i % 3], "employees": 40.0 * i}
+    for i in range(40)
+}
+"""Leads that only a request describes, which come to their score by another way."""
 
 
 @dataclass
@@ -44,8 +50,10 @@ class Heard:
 def offline(registry: Registry, digest: str) -> dict[str, tuple[float, float]]:
     """Raw score and probability of every lead by one version, computed without any service."""
     model = registry.load(digest)
-    facts = FactsBuilder.of_records(model.definition, company()).build()
-    frame = compute_features(facts, Queries.at(np.arange(LEADS), NOW), model.definition)
+    just_before = {"occurred_at": NOW - 1, "recorded_at": NOW - 1}
+    sent = [LeadVersion(lead=lead, attributes=told, **just_before) for lead, told in SENT.items()]
+    facts = FactsBuilder.of_records(model.definition, [*company(), *sent]).build()
+    frame = compute_features(facts, Queries.at(np.arange(LEADS + len(SENT)), NOW), model.definition)
     scores = model.score(frame)
     pairs = zip(scores.raw.tolist(), scores.probability.tolist(), strict=True)
     return dict(zip(frame.lead_ids, pairs, strict=True))
@@ -98,13 +106,23 @@ def _ask(
     with httpx.Client(base_url=client.base_url, headers=client.headers, timeout=60.0) as mine:
         turn = number
         while not over.is_set():
-            lead, turn = lead_id(turn % LEADS), turn + CLIENTS
+            lead, body = _question(turn)
+            turn += CLIENTS + 1
             try:
-                answer = mine.post("/v1/scores", json={"lead": lead, "as_of": iso(NOW)})
+                answer = mine.post("/v1/scores", json=body)
             except httpx.TransportError as error:
                 heard.note("dropped", f"{lead}: {error!r}")
                 continue
             heard.note(*_judged(answer, lead, expected))
+
+
+def _question(turn: int) -> tuple[str, dict[str, Any]]:
+    """A stored lead and one that is sent along, in turn."""
+    if turn % 2:
+        lead = lead_id(turn % LEADS)
+        return lead, {"lead": lead, "as_of": iso(NOW)}
+    lead = f"sent-{turn % len(SENT)}"
+    return lead, {"lead": lead, "attributes": SENT[lead]}
 
 
 def _judged(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from served import Clock, Served, TestClient, calm, make_keys
 from sqlalchemy import URL, func, select
 from workers import Worker, working
 
-from features.clock import SECOND, iso
+from features.clock import DAY, SECOND, iso
 from features.definition import Definition
 from features.store.engine import Store
 from features.store.ledger import scores
+from features.store.tables import events
 from models.workspace import Workspace
 from serving.app import create_app
+from serving.once import HEADER, REPLAYED
 from serving.queueing import LEASE, QueueRefresher
 from training.promote import roll_back
 
@@ -136,6 +139,72 @@ def test_one_host_refreshes_the_queue_while_the_other_waits(two: Two) -> None:
     assert second.look() is None, "and it need not be done again"
     other.clock.now += 3_601 * SECOND
     assert second.look() == given[0], "the next turn may be another's"
+
+
+def tell(served: Served, key: str, number: int) -> Any:
+    """One event, under a key of the sender's."""
+    row = {"lead": lead_id(1), "kind": "visit", "occurred_at": iso(NOW - DAY + number)}
+    return served.post("/v1/events", "crm", json=[row], headers={HEADER: key})
+
+
+def visits(store: Store) -> int:
+    with store.read() as connection:
+        told = events.c.occurred_at.between(NOW - DAY, NOW - DAY + SECOND)
+        query = select(func.count()).where(events.c.kind == "visit", told)
+        return connection.execute(query).scalar_one()
+
+
+def test_what_was_answered_by_one_host_under_a_key_the_other_answers_alike(two: Two) -> None:
+    one, other = two
+    first, again = tell(one, "k", 1), tell(other, "k", 1)
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert REPLAYED not in first.headers
+    assert again.headers[REPLAYED] == "true"
+    assert tell(other, "k", 2).status_code == 422, "the key names another request"
+    assert visits(one.store) == 1
+
+
+def test_of_senders_at_both_hosts_one_is_carried_out_and_the_others_hear_of_it(two: Two) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        asked = [threads.submit(tell, two[i % 2], "k", 1) for i in range(8)]
+        answers = [one.result() for one in asked]
+    assert {answer.status_code for answer in answers} <= {200, 409}
+    done = [answer for answer in answers if answer.status_code == 200]
+    assert len({answer.content for answer in done}) == 1
+    assert sum(REPLAYED not in answer.headers for answer in done) == 1
+    assert visits(two[0].store) == 1
+
+
+def test_after_an_erasure_at_one_host_the_other_gives_no_score_and_keeps_none(two: Two) -> None:
+    """Both score the lead all the while; what is erased is gone for both at once."""
+    one, other = two
+    over, late = threading.Event(), threading.Event()
+    wrong: list[str] = []
+
+    def score(served: Served) -> None:
+        while not over.is_set():
+            was_late = late.is_set()
+            given = ask(served).status_code
+            if given not in (200, 404, 409) or (was_late and given == 200):
+                wrong.append(f"{given}, asked {'after' if was_late else 'before'} the erasure")
+
+    askers = [threading.Thread(target=score, args=(served,)) for served in two for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    with ExitStack() as ending:
+        ending.callback(over.set)
+        assert one.call("DELETE", f"/v1/leads/{lead_id(1)}").status_code == 200
+        late.set()
+        assert ask(other).status_code == 404
+        facts = {"occurred_at": iso(NOW - DAY), "attributes": {"industry": "Retail"}}
+        told = other.put(f"/v1/leads/{lead_id(1)}", json=facts)
+        assert told.json()["problems"][0]["message"].startswith("erased:")
+    for asker in askers:
+        asker.join()
+    assert wrong == []
+    with one.store.read() as connection:
+        query = select(func.count()).where(scores.c.lead_id == lead_id(1))
+        assert connection.execute(query).scalar_one() == 0
 
 
 # Real processes
