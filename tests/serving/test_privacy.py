@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import structlog
 from agreed import NOW
-from served import PASSWORD, Serve, Served
+from served import PASSWORD, Clock, Serve, Served, TestClient, make_keys
+from workers import working
 
 from features.clock import DAY, iso
 from features.store.access import set_user
 from features.store.engine import Store
+from models.workspace import Workspace
 from serving import app, errors, intake, logs, middleware, state
 from serving.security import SESSION_COOKIE
 
@@ -83,6 +86,9 @@ def day(served: Served) -> Iterator[Any]:
     yield served.post("/v1/scores", json={"lead": PLANTED["name"], "attributes": {"city": 7}})
     yield served.post("/v1/scores/batch", json={"leads": [{"lead": PLANTED["email"]}, lead]})
     yield served.post("/v1/scores", content=f'{{"lead": "{PLANTED["name"]}", }}'.encode())
+    for _ in range(2):  # the second time the key is known, and it is answered from its connection
+        sent_along = {"lead": PLANTED["id"], "attributes": {"city": PLANTED["city"]}}
+        yield served.post("/v1/scores", json=sent_along)
     for path in ("", "/score", "/scores", "/questions", "/changes", "/nothing"):
         yield served.get(f"/v1/leads/{lead}{path}", "rep")
         yield served.get(f"/v1/leads/{lead}{path}")
@@ -129,12 +135,48 @@ def test_no_log_error_or_figure_names_anybody(
     }
     assert seen["logs"].count('"event":"request"') > 30
     for where, text in seen.items():
-        for what, value in PLANTED.items():
-            # Whose field has a strange name is told that name: without it nobody would find it.
-            if (where, what) == ("errors", "email"):
-                text = text.replace(f'"field":"{value}"', "")
-            assert value not in text, (where, what)
-            assert value.encode("unicode_escape").decode() not in text, (where, what)
+        assert named_in(text, is_told_the_sender=where == "errors") == []
+
+
+def named_in(text: str, *, is_told_the_sender: bool = False) -> list[str]:
+    """What of the planted is there, as it is or escaped."""
+    found = []
+    for what, value in PLANTED.items():
+        # Whose field has a strange name is told that name: without it nobody would find it.
+        if is_told_the_sender and what == "email":
+            text = text.replace(f'"field":"{value}"', "")
+        if value in text or value.encode("unicode_escape").decode() in text:
+            found.append(what)
+    return found
+
+
+@pytest.mark.slow
+def test_nor_does_the_log_of_a_real_process_also_when_its_database_goes(
+    company_store: Store, tmp_path: Path
+) -> None:
+    """By its own connections, with all that goes on beside the requests."""
+    workspace = Workspace.of({"PROPENSITY_DATA_DIR": str(tmp_path)})
+    keys = make_keys(workspace.store) | {"wrong key": PLANTED["key"]}
+    with workspace.store.write() as connection:
+        set_user(connection, PLANTED["person"], "rep", PLANTED["password"], PLANTED["owner"], NOW)
+    talkative = {"PROPENSITY_LOG_LEVEL": "DEBUG", "PROPENSITY_SECURE_COOKIES": "false"}
+    database = tmp_path / "propensity.db"
+    with working(workspace, keys["admin"], talkative) as worker:
+        served = Served(cast("TestClient", worker.client), workspace, Clock(), keys)
+        for answer in day(served):
+            assert answer.status_code != 500
+        database.rename(tmp_path / "aside")
+        refused = {
+            served.post("/v1/scores", json={"lead": PLANTED["lead"]}).status_code,
+            served.put(f"/v1/leads/{PLANTED['lead']}", json={"name": PLANTED["name"]}).status_code,
+        }
+        worker.until(lambda w: "is gone" in w.log.read_text())
+        (tmp_path / "aside").rename(database)
+    assert refused == {503}
+    said = worker.log.read_text()
+    assert said.count('"event":"request"') > 30
+    assert named_in(said) == []
+    workspace.store.close()
 
 
 def test_what_fails_unforeseen_is_logged_without_the_values_at_hand(
