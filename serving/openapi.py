@@ -66,6 +66,25 @@ _MAYBE = {
 }
 
 
+_LEAD_NAMED = {
+    "get_lead": "$request.path.lead",
+    "put_lead": "$request.path.lead",
+    "set_do_not_score": "$request.path.lead",
+    "list_changes": "$request.path.lead",
+    "list_questions": "$request.path.lead",
+    "score_stored_lead": "$response.body#/lead",
+    "score_lead": "$response.body#/lead",
+    "read_queue": "$response.body#/rows/0/lead",
+}
+"""Where the answer to an operation names a lead, of which the others can be asked."""
+
+_OF_A_LEAD = (
+    *("get_lead", "score_stored_lead", "list_scores", "list_questions", "list_changes"),
+    *("set_do_not_score", "erase_lead"),
+)
+_OF_A_SCORE = {"score_lead", "score_stored_lead"}
+
+
 def describe(app: FastAPI) -> dict[str, Any]:
     """The app's OpenAPI document; made once."""
     if app.openapi_schema:
@@ -85,6 +104,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _complete(operation, f"{method.upper()} {path}")
+            _link(operation)
     app.openapi_schema = document
     return document
 
@@ -112,3 +132,22 @@ def _complete(operation: dict[str, Any], route: str) -> None:
             "content": {MEDIA_TYPE: problem},
         }
     operation["responses"] = dict(sorted(operation["responses"].items()))
+
+
+def _link(operation: dict[str, Any]) -> None:
+    """Say what can be asked of what an operation has answered."""
+    name = operation["operationId"]
+    links: dict[str, Any] = {}
+    if (lead := _LEAD_NAMED.get(name)) is not None:
+        links = {
+            other: {"operationId": other, "parameters": {"lead": lead}}
+            for other in _OF_A_LEAD
+            if other != name
+        }
+    if name in _OF_A_SCORE:
+        links["replay_score"] = {
+            "operationId": "replay_score",
+            "parameters": {"score": "$response.body#/score_id"},
+        }
+    if links:
+        operation["responses"]["200"]["links"] = links
