@@ -1,8 +1,8 @@
 """How fast does `propensity score` score a file, all of the way: Parquet to scores, reasons, ledger?
 
 `python -m benchmarks.files --rows 100000 --json` makes an installation (300 trees of 31 leaves and an
-additive part, 75 attributes) and a Parquet file of leads, and runs the command on a tenth of the rows and
-on all, each in a process of its own: what memory is needed must not depend on the rows. `benchmarks.batch`
+additive part, 75 attributes) and a Parquet file of leads, and runs the command on a tenth of the rows
+and on all, each in a process of its own: memory must not depend on the rows. `benchmarks.batch`
 compares the kernel alone with LightGBM; here is all that a user waits for.
 """
 
