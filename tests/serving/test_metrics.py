@@ -39,6 +39,23 @@ def test_scores_refusals_and_warnings_are_counted(served_lite: Served) -> None:
     assert found['propensity_score_warnings_total{code="closed_lead"}'] == 1
 
 
+def test_words_that_the_model_has_not_learned_are_counted_on_both_ways_to_a_score(
+    served_lite: Served,
+) -> None:
+    """An alarm hangs on how often they come."""
+    unheard = {"city": "Atlantis"}
+    served_lite.post("/v1/scores", json={"lead": "sent", "attributes": unheard})
+    told = {"lead": "told", "attributes": unheard, "occurred_at": iso(NOW - DAY)}
+    served_lite.put(
+        "/v1/leads/told", json={key: told[key] for key in ("attributes", "occurred_at")}
+    )
+    served_lite.post("/v1/scores", json={"lead": "told"})
+    served_lite.post("/v1/scores", json={"lead": "sent", "attributes": {"city": "Bonn"}})
+    found = figures(served_lite)
+    # Of the stored lead what is answered counts, not that it was scored when it was told.
+    assert found['propensity_score_warnings_total{code="unseen_category"}'] == 2
+
+
 def test_who_accepts_openmetrics_gets_it_and_every_name_is_documented(served_lite: Served) -> None:
     served_lite.post("/v1/scores", json={"lead": "L-0001"})
     accept = {"Accept": "application/openmetrics-text; version=1.0.0"}
