@@ -30,7 +30,8 @@ from features.store.merges import (
     known_merges,
     record_merges,
 )
-from features.store.outcomes import Deal, load_outcomes, record_deals, record_merged
+from features.store.outcomes import Deal, load_outcomes
+from features.store.recording import record_deals, record_merged
 from serving.timeline_view import happenings
 
 AGREED = agreed()

@@ -13,8 +13,9 @@ from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import QueueEntry, record_scores
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
 from features.store.queue_order import lots
+from features.store.recording import record_deals
 from features.store.trials import Rules, arm_text, note_rules
 from training.loop.holdout import HoldoutReadout, compared, read_holdout
 

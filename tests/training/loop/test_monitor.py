@@ -13,8 +13,9 @@ from watched_company import FIRST, WAIT, Watched, show, watched
 
 from features.clock import DAY, HOUR, iso
 from features.store.merges import Merge
-from features.store.outcomes import Deal, record_merged
+from features.store.outcomes import Deal
 from features.store.promotions import champion
+from features.store.recording import record_merged
 from models.log_odds import logit, sigmoid
 from training.loop.logged import WEEK, Logged, one_at_a_time, read_logged
 from training.loop.monitor import Ground, ground_of, monitor
