@@ -1,9 +1,9 @@
 """What should be done: nothing, recalibrate, retrain, look at the market, or wait?
 
 Rule: only the alarm may say *recalibrate*, and what is said about order and market is said far beyond
-noise (`SURE`), because it is asked every week; a verdict that is asked for a hundred times must not come
-to be wrong by being asked. Each verdict names the figures that it rests on, and waiting names how many
-outcomes are missing.
+noise (`SURE`), because it is asked every week; advice that is asked for a hundred times must not come to
+be wrong by being asked. It names the figures that it rests on, and waiting names how many outcomes are
+missing.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LEAST_MOVE = math.log(1.15)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Advice:
     """What to do, in words, and the figures it rests on as JSON."""
 
     action: Action
@@ -163,7 +163,7 @@ def rate_of(y: Ints, lead: Ints, level: float = SURE) -> Interval:
     return wilson_interval(float(won.mean()) * rows, rows, level)
 
 
-def decide(watch: Watch, level: Level, order: Order | None, market: Market | None) -> Verdict:
+def advise(watch: Watch, level: Level, order: Order | None, market: Market | None) -> Advice:
     """Say what to do.
 
     Args:
@@ -176,15 +176,15 @@ def decide(watch: Watch, level: Level, order: Order | None, market: Market | Non
     raised, lost = watch.raised_in is not None, order is not None and order.lost
     if lost:
         assert order is not None
-        return Verdict("retrain", _retrain(order, raised), evidence)
+        return Advice("retrain", _retrain(order, raised), evidence)
     if raised:
-        return Verdict("recalibrate", _recalibrate(watch, level), evidence)
+        return Advice("recalibrate", _recalibrate(watch, level), evidence)
     if market is not None and market.moved:
-        return Verdict("look_at_market", _market(market, level), evidence)
+        return Advice("look_at_market", _market(market, level), evidence)
     missing = enough(level.won_leads, level.lost_leads, _rate(level), level.ratio)
     if missing.more_to_judge:
-        return Verdict("wait", _wait(level, missing.more_to_judge), evidence)
-    return Verdict("nothing", _nothing(watch, level, missing.more_for_level), evidence)
+        return Advice("wait", _wait(level, missing.more_to_judge), evidence)
+    return Advice("nothing", _nothing(watch, level, missing.more_for_level), evidence)
 
 
 def _evidence(

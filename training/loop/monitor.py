@@ -23,10 +23,10 @@ from training.loop.alarms import THRESHOLD, Watch, watch
 from training.loop.judgement import (
     SURE,
     Action,
+    Advice,
     Market,
     Order,
-    Verdict,
-    decide,
+    advise,
     level_of,
     order_of,
     rate_of,
@@ -41,11 +41,11 @@ Mask = NDArray[np.bool_]
 
 __all__ = [
     "Action",
+    "Advice",
     "Alarm",
     "Ground",
     "Groundless",
     "Monitoring",
-    "Verdict",
     "ground_of",
     "judged",
     "monitor",
@@ -101,7 +101,7 @@ class Monitoring:
 
     now: int
     through: int | None
-    verdict: Verdict
+    verdict: Advice
     alarm: Alarm
     report: dict[str, Any] = field(default_factory=dict)
 
@@ -236,11 +236,11 @@ def judged(ground: Ground | Groundless, now: int) -> Monitoring:
     """The verdict and the alarm that a ground gives; without one the verdict is to wait."""
     if isinstance(ground, Groundless):
         alarm = Alarm(False, None, 0.0, THRESHOLD, ground.champion)
-        return Monitoring(now, None, Verdict("wait", ground.why), alarm)
+        return Monitoring(now, None, Advice("wait", ground.why), alarm)
     rows, mine = ground.rows, np.flatnonzero(ground.own & (ground.rows.y >= 0))
     level = level_of(ground.said[mine], rows.y[mine], rows.lead[mine])
     order, market = _order(ground.model, rows.take(ground.recent)), _market(rows, ground.recent)
-    verdict = decide(ground.watch, level, order, market)
+    verdict = advise(ground.watch, level, order, market)
     alarm = _alarm(ground.watch, ground.line.champion, ground.wait)
     return Monitoring(now, ground.cutoff, verdict, alarm)
 
