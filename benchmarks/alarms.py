@@ -2,7 +2,7 @@
 
     python -m benchmarks.alarms [--runs 200] [--seed 0] [--json]
 
-Two years of weekly looks at the production code (`training.loop.alarms.watch`), outcomes in scoring
+Two years of weekly looks at the production code (`training.loop.alarms.e_detector`), outcomes in scoring
 order. Truthful: every outcome is drawn with the probability that was said, 25 or 100 outcomes a week.
 Beside it a z-test of each week's outcomes and one of all so far, both at 95 %, looked at as often.
 Wrong: from week 53 on the true odds are 0.65 of what is said, or the true log-odds lie 0.6 times as far
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from models.log_odds import sigmoid
 from training.intervals import wilson_interval
-from training.loop.alarms import THRESHOLD, TWO_YEARS, watch
+from training.loop.alarms import THRESHOLD, TWO_YEARS, e_detector
 from training.simulated.courses import WON
 from training.simulated.truth import Truth, is_open
 from training.simulated.world import BLOCK, DAY_S, World
@@ -106,7 +106,7 @@ def first_alarms(draw: Draw, runs: int, seed: int) -> Floats:
     found = np.full(runs, np.inf)
     for number in range(runs):
         run = draw(np.random.default_rng([seed, number]))
-        raised = watch(run.said, run.won, run.week).raised_in
+        raised = e_detector(run.said, run.won, run.week).raised_in
         found[number] = np.inf if raised is None else raised
     return found
 

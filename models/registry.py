@@ -23,6 +23,7 @@ from features.store.promotions import (
     keep_files,
     kept_file,
     list_bundles,
+    newest,
     previous_champion,
     record_bundle,
     record_decision,
@@ -71,6 +72,8 @@ class Registry:
     def find(self, name: str) -> str:
         """The digest that a name means: `champion`, `previous`, `newest`, or the first digits.
 
+        A refit or a recalibration that nothing was decided about is found by its digits only.
+
         Raises:
             NotFoundError: none, or more than one.
         """
@@ -79,7 +82,7 @@ class Registry:
             named = {
                 "champion": champion(connection),
                 "previous": previous_champion(connection),
-                "newest": known[0] if known else None,
+                "newest": newest(connection),
             }
         if name in named:
             found = [digest for digest in [named[name]] if digest is not None]

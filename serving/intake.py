@@ -21,8 +21,8 @@ from features.store.engine import Connection
 from features.store.history import latest_version
 from features.store.ingest import IngestReport, ingest
 from features.store.merges import Merge, named_in
-from features.store.outcomes import Deal, record_deals, record_facts, record_merged
 from features.store.placing import follow_versions
+from features.store.recording import Deal, record_deals, record_facts, record_merged
 from serving.contracts import (
     AnswerRow,
     DealRow,

@@ -172,16 +172,24 @@ def blended(
     return Blend(linear, trees, 0.4, shift=0.1, spread=Spread(0.01, 0.5, 1.7))
 
 
-def put_bundle(workspace: Workspace, seed: int = 1, created_at: int = MADE_AT) -> str:
+def put_bundle(
+    workspace: Workspace,
+    seed: int = 1,
+    created_at: int = MADE_AT,
+    *,
+    origin: str = "train",
+    parent: str | None = None,
+) -> str:
     """Write a model as a bundle and make it known; gives its digest."""
     made = made_model(seed)
     digest = write_bundle(
         made.model,
         workspace.bundles,
         created_at=created_at,
-        origin="train",
+        origin=origin,
         golden=made.frame.take(np.arange(4)),
         card=f"# Model of seed {seed}\n\nMade for tests.\n",
+        parent=parent,
     )
     workspace.registry.add(digest, {})
     return digest

@@ -21,7 +21,8 @@ from features.definition import Definition
 from features.facts import LeadVersion
 from features.store.ingest import ingest
 from features.store.ledger import ScoreEntry, record_scores
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from models.log_odds import sigmoid
 from models.propensity import PropensityModel
 from models.workspace import Workspace

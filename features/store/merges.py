@@ -185,7 +185,7 @@ def one_after_the_other(connection: Connection) -> None:
 def record_merges(connection: Connection, given: Sequence[Merge], now: int) -> IngestReport:
     """Write merges of leads that are there, and what takes them back; again, it changes nothing.
 
-    How deals close the leads follows with `features.store.outcomes.follow_merges`.
+    How deals close the leads follows with `features.store.recording.record_merged`.
     """
     in_step(connection)
     keys = lead_keys(connection, {name for one in given for name in named_in(one)})

@@ -144,13 +144,16 @@ def previous_champion(connection: Connection) -> str | None:
     return line[-2] if len(line) > 1 else None
 
 
-def challenger(connection: Connection) -> str | None:
-    """The newest bundle about which nothing was decided yet, or that is undecided."""
-    query = select(bundles.c.digest).order_by(bundles.c.created_at.desc(), bundles.c.digest)
-    done = settled(connection)
-    for row in connection.execute(query):
-        if row.digest not in done:
-            return str(row.digest)
+def newest(connection: Connection) -> str | None:
+    """The newest bundle there is something to decide about, or that was decided about.
+
+    What is made of another model – a refit, a recalibration – is decided about by the run that made it:
+    one without a decision was left behind by a run that came to no end, and is never the newest.
+    """
+    decided = {decision.bundle for decision in list_decisions(connection)}
+    for bundle in list_bundles(connection):
+        if bundle.parent is None or bundle.digest in decided:
+            return bundle.digest
     return None
 
 

@@ -16,7 +16,8 @@ from sqlalchemy import Column, Connection, Integer, String, Table, func, select
 from features.clock import iso
 from features.definition import Definition
 from features.errors import Problem
-from features.store.outcomes import Deal, content_of, last_revisions, named, record_deals
+from features.store.outcomes import Deal, content_of, last_revisions, named
+from features.store.recording import record_deals
 from features.store.tables import BigId, Instant, metadata
 
 runs = Table(

@@ -18,8 +18,9 @@ from features.facts import Answer, Event, LeadVersion, Record, StageChange
 from features.store.engine import Store
 from features.store.ingest import lead_keys
 from features.store.merges import merges_told, named_in
-from features.store.outcomes import Deal, deals, record_deals, record_facts, record_merged
+from features.store.outcomes import Deal, deals
 from features.store.placing import follow_versions
+from features.store.recording import record_deals, record_facts, record_merged
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 _CHUNK = 10_000

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("features", "models", "training", "serving")
 
 NO_DEALS = "features, models and scoring cannot name a deal"
-TWO_WRITERS = "of serving, only the two writers of deals may touch the outcomes"
+ONE_WRITER = "of serving, intake alone writes deals, and nobody reads them"
 PURE = "feature code is pure: it never reads the store"
 LAYERS = "training and serving stand on models, models on features; the siblings do not meet"
 
@@ -58,7 +58,10 @@ def test_the_contracts_hold_in_the_copy_that_the_other_tests_spoil(copied: Path)
         ("features/gather.py", "from features.store import schema", [NO_DEALS, PURE]),
         ("features/store/history.py", "from features.store.outcomes import Deal", [NO_DEALS]),
         ("models/trees.py", "def peek():\n    import features.store.outcomes", [NO_DEALS]),
-        ("serving/scoring.py", "import features.store.outcomes", [NO_DEALS, TWO_WRITERS]),
+        ("serving/scoring.py", "import features.store.outcomes", [NO_DEALS, ONE_WRITER]),
+        ("serving/once.py", "import features.store.recording", [ONE_WRITER]),
+        ("serving/intake.py", "from features.store.outcomes import Deal", [ONE_WRITER]),
+        ("features/store/ledger.py", "import features.store.recording", [NO_DEALS]),
         ("serving/queueing.py", "from features.store.schema import outcomes", [NO_DEALS]),
         ("models/encoder.py", "import training.labels", [LAYERS, NO_DEALS]),
         ("serving/state.py", "import training.labels", [LAYERS, NO_DEALS]),

@@ -85,6 +85,18 @@ def test_names_find_the_model_they_mean(workspace: Workspace, registry: Registry
     assert registry.champion().digest == second
 
 
+@pytest.mark.parametrize("origin", ["refit", "recalibrate"])
+def test_what_a_run_made_of_a_model_is_the_newest_only_once_it_was_decided_about(
+    workspace: Workspace, registry: Registry, origin: str
+) -> None:
+    trained = put(workspace, 1)
+    made = put_bundle(workspace, created_at=MADE_AT + 2, origin=origin, parent=trained)
+    assert registry.find("newest") == trained, "left behind by a run that came to no end"
+    assert registry.find(made[:16]) == made
+    registry.decide(decision("undecided", made, None))
+    assert registry.find("newest") == made
+
+
 @pytest.mark.parametrize("name", ["", "champion", "previous", "newest", "nobody", "../etc", "%"])
 def test_a_name_that_means_nothing_is_an_error(registry: Registry, name: str) -> None:
     with pytest.raises(NotFoundError, match=f"0 models are called {name!r}"):

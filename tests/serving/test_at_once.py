@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import uvloop
 from agreed import NOW
 from page_company import fill, serving, workspace_at
 from starlette.types import Scope
+from uvicorn import Config
 
+from features.store.engine import Store
 from features.store.keys import create_key
 from models.propensity import PropensityModel
 from models.workspace import Workspace
-from serving import at_once
+from serving import at_once, rounds
 from serving.at_once import AtOnce
+from serving.lead_score import Scorer
 
 LONG = "?plain=no"
 """A parameter that nobody knows takes a request to the application, and changes nothing."""
@@ -143,6 +148,51 @@ def test_who_breaks_off_behind_two_requests_costs_nobody_an_answer(
                 assert len(answers) < 200, answers
                 answers.append(line.ask(SENT)[0])
                 time.sleep(0.02)
+
+
+class HeldRound:
+    """Keeps the round of the lead `first` from being computed: who asks meanwhile is of the next."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.has_begun, self.may_go_on = threading.Event(), threading.Event()
+        self.rounds: list[list[str]] = []
+        self._usual = rounds.computed
+        monkeypatch.setattr(rounds, "computed", self._computed)
+
+    def _computed(self, store: Store, scorer: Scorer, asked: Any, **rest: Any) -> Any:
+        self.rounds.append([ask.lead for ask, _ in asked])
+        if self.rounds[-1] == ["first"]:
+            self.has_begun.set()
+            assert self.may_go_on.wait(30)
+        return self._usual(store, scorer, asked, **rest)
+
+
+def test_who_breaks_off_in_the_middle_of_a_round_costs_nobody_of_it_an_answer(
+    address: str, key: str, line: Line, taken: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rude one is told first, and its connection is gone: that is when uvloop's transports raise."""
+    assert Config(app="none").get_loop_factory() is uvloop.new_event_loop
+    polite, held = ["anna", "ben", "cleo"], HeldRound(monkeypatch)
+    with ExitStack() as opened:
+        lines = [opened.enter_context(closing(Line(address, key))) for _ in polite]
+        rude = opened.enter_context(closing(Line(address, key)))
+        line.ask({"lead": "nobody"}, LONG)  # a key is known for a second
+        taken.clear()
+        line.socket.sendall(line.request({"lead": "first"}))
+        assert held.has_begun.wait(30)
+        rude.socket.sendall(2 * rude.request({"lead": "rude"}) + b"\x01GARBAGE\r\n\r\n")
+        while rude.socket.recv(65_536):
+            pass
+        for one, lead in zip(lines, polite, strict=True):
+            one.socket.sendall(one.request({"lead": lead}))
+        while len(taken) < 5:
+            time.sleep(0.01)
+        held.may_go_on.set()
+        for one in (line, *lines):
+            one.socket.settimeout(10)
+            assert one.answer()[0] == 404
+    assert held.rounds[-2:] == [["first"], ["rude", *polite]]
+    assert taken == [True] * 5
 
 
 def test_who_sends_an_id_finds_it_in_the_answer(line: Line, taken: list[bool]) -> None:

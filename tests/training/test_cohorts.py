@@ -19,7 +19,8 @@ from features.gather import FactsBuilder
 from features.store.engine import Store
 from features.store.history import load_facts
 from features.store.ingest import ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from training import cohorts
 from training.cohorts import cohort_queries
 

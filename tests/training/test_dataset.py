@@ -29,7 +29,8 @@ from features.store.engine import Store
 from features.store.history import iter_facts
 from features.store.ingest import ingest, set_do_not_score
 from features.store.merges import Merge
-from features.store.outcomes import ENDINGS, Deal, record_deals, record_merged
+from features.store.outcomes import ENDINGS, Deal
+from features.store.recording import record_deals, record_merged
 from features.store.tables import leads, stages
 from training import dataset as module
 from training.dataset import Dataset, build_dataset, draw, newest_cutoff

@@ -19,7 +19,8 @@ from features.definition import Definition, parse_definition
 from features.facts import LeadVersion, Queries
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.outcomes import ENDINGS, Deal, Deals, load_outcomes, record_deals
+from features.store.outcomes import ENDINGS, Deal, Deals, load_outcomes
+from features.store.recording import record_deals
 from training.labels import REASONS, Labels, label
 
 HORIZON, LAG = 90 * DAY, 3 * DAY

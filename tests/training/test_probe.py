@@ -13,7 +13,8 @@ from features.facts import Event, LeadVersion
 from features.frames import Category
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from training.dataset import Dataset, build_dataset
 from training.leakage import Finding
 from training.probe import find_leakage, late_values

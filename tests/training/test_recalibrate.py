@@ -20,8 +20,9 @@ from trained_company import END, TrainedCompany, trained_company
 from features.clock import DAY
 from features.definition import parse_definition
 from features.errors import NoModelError, NotEnoughEvidenceError
-from features.store.outcomes import Deal, Ending, deals, record_deals
+from features.store.outcomes import Deal, Ending, deals
 from features.store.promotions import list_bundles, list_decisions
+from features.store.recording import record_deals
 from features.store.tables import leads
 from models.bundle import read_card, read_manifest, write_bundle
 from models.calibrators import Calibrator, Identity, Offset, calibrator_from_json

@@ -15,7 +15,7 @@ from trained_company import CONFIG, END, TrainedCompany, trained_company, worksp
 
 from features.clock import DAY
 from features.errors import NotEnoughEvidenceError
-from features.store.promotions import list_bundles, settled
+from features.store.promotions import list_bundles, list_decisions, settled
 from features.store.replaying import copy_recorded, first_recorded
 from models.bundle import read_card, read_manifest, write_bundle
 from models.propensity import PropensityModel
@@ -56,7 +56,9 @@ def made(company: TrainedCompany, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def again(made: Workspace) -> PropensityModel:
-    return made.registry.load(made.registry.find("newest"))
+    with made.store.read() as connection:
+        (refitted,) = [one for one in list_bundles(connection) if one.origin == "refit"]
+    return made.registry.load(refitted.digest)
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +236,18 @@ def test_a_decision_about_a_challenger_puts_its_refit_in_force_and_settles_both(
     with workspace.store.read() as connection:
         assert settled(connection) == {company.digest, done.digest}
         assert {bundle.origin for bundle in list_bundles(connection)} == {"train", "refit"}
+
+
+def test_a_refit_that_a_killed_run_left_undecided_is_not_promoted_as_the_newest(
+    refitted: Workspace, company: TrainedCompany, again: PropensityModel
+) -> None:
+    """As a kill leaves it between fitting once more and the decision."""
+    with refitted.store.read() as connection:
+        assert list_decisions(connection) == []
+    promote(refitted, "newest", now=END + 2, by="ines")
+    assert refitted.registry.champion_digest() == company.digest
+    promote(refitted, again.digest, now=END + 3, by="ines", force="a test")
+    assert refitted.registry.find("newest") == again.digest
 
 
 def with_curves_times(workspace: Workspace, digest: str, factor: float) -> str:

@@ -18,7 +18,8 @@ from features.clock import iso
 from features.facts import LeadVersion
 from features.frames import Category
 from features.store.ingest import ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.commands import app

@@ -20,8 +20,9 @@ from features.errors import LeakageError, NotEnoughEvidenceError
 from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
 from features.store.promotions import list_bundles
+from features.store.recording import record_deals
 from models.bundle import read_golden, read_manifest
 from models.workspace import Workspace
 from training.commands import app

@@ -12,7 +12,8 @@ from features.definition import parse_definition
 from features.facts import Event, LeadVersion
 from features.store.engine import Store
 from features.store.ingest import ingest, set_do_not_score
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from features.store.timing import Pace, recording
 from training.timeliness import deal_warnings, silence_warning
 

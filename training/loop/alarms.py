@@ -76,8 +76,8 @@ neighbours."""
 
 
 @dataclass(frozen=True)
-class Watch:
-    """What the weeks said, one after another.
+class EDetector:
+    """An e-detector that the weeks were fed to: what they said, one after another.
 
     Attributes:
         weeks: numbers of the weeks that had scores, growing, shape (T,).
@@ -120,14 +120,14 @@ class Watch:
         }
 
 
-def watch(
+def e_detector(
     probability: ArrayLike,
     y: ArrayLike,
     week: ArrayLike,
     *,
     threshold: float = THRESHOLD,
     bets: Sequence[Bet] = BETS,
-) -> Watch:
+) -> EDetector:
     """Feed the outcomes of matured weeks in scoring order.
 
     Each lead must be there once at a time: two scores whose horizons overlap share an outcome, and the
@@ -147,7 +147,7 @@ def watch(
     number = np.asarray(week, dtype=np.int64)
     if not len(number):
         empty = np.zeros(0, dtype=np.int64)
-        return Watch(empty, empty, np.zeros(0), threshold, "")
+        return EDetector(empty, empty, np.zeros(0), threshold, "")
     won = checked_outcomes(y)
     odds = logit(np.clip(checked_probability(probability, len(won)), FLOOR, 1 - FLOOR))
     weeks, code = np.unique(number, return_inverse=True)
@@ -160,7 +160,7 @@ def watch(
         state = np.logaddexp(0.0, state) + gain
         log_e[number_of] = logsumexp(log_stake + state)
     best = bets[int(np.argmax(log_stake + state))]
-    return Watch(weeks, np.bincount(code), log_e, threshold, best.words)
+    return EDetector(weeks, np.bincount(code), log_e, threshold, best.words)
 
 
 def weekly_gains(odds: Floats, won: Floats, code: Ints, bets: Sequence[Bet]) -> Floats:

@@ -6,6 +6,9 @@ from the first score that it got while the holdout ran; what it bought within th
 for how much, is its outcome. Both arms get as many first places a lead, so the difference is what the
 order brings, at equal work.
 
+Leads that have become one are one: it counts from the first score that any of them got, in the arm of
+that one – which of them survived may depend on who was worked – and what either bought is its outcome.
+
 The intervals of the differences may be looked at every week (`training.anytime`); those of the arms are
 for one look and decide nothing. That of the revenues is rough where a few deals are most of them.
 
@@ -25,9 +28,10 @@ from numpy.typing import NDArray
 from features.clock import days, iso
 from features.definition import Definition
 from features.errors import NotEnoughEvidenceError
-from features.facts import Queries
+from features.facts import Ints, Queries
 from features.store.engine import Connection, Store
 from features.store.ledger_sample import first_scores
+from features.store.merges import Families, Numbering, known_families
 from features.store.outcomes import Deals, load_outcomes
 from features.store.queue_order import lots
 from features.store.trials import Trial, arm_text, list_trials
@@ -113,11 +117,11 @@ def read_holdout(store: Store, definition: Definition, now: int) -> HoldoutReado
                 f"no lead of the holdout that began {iso(trial.since)} has had its horizon yet",
                 hint="A lead counts once its horizon and the reporting lag are over.",
             )
-        held = _held_out(connection, leads, trial)
-        deals = load_outcomes(connection, leads, now)
-    queries = Queries(np.arange(len(leads)), np.array(as_of, dtype=np.int64))
-    won = label(queries, deals, definition, now).reason == WON
-    revenue = _revenue(deals, queries, definition)
+        people = _as_one(leads, as_of, known_families(connection, now))
+        held = _held_out(connection, [people.leads[i] for i in people.first.lead], trial)
+        deals = load_outcomes(connection, people.leads, now)
+    won = label(people.first, deals, definition, now).reason == WON
+    revenue = _revenue(deals, people, definition)
     return compared(
         won.astype(np.float64), revenue, held, (trial.since, until), trial.rules.holdout
     )
@@ -172,20 +176,50 @@ def _last_holdout(trials: Sequence[Trial]) -> Trial:
     return found[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Who was scored, each once however many leads of theirs have become one.
+
+    Attributes:
+        leads: all leads of theirs that were scored, and whoever they have become.
+        whose: the position of the person of each of these leads.
+        first: of each person the lead that was scored first, as a position in `leads`, and when.
+    """
+
+    leads: Sequence[str]
+    whose: Ints
+    first: Queries
+
+
+def _as_one(scored: Sequence[str], as_of: Sequence[int], families: Families) -> _People:
+    """The people behind leads that were scored first at these instants."""
+    end = families.last_survivors()
+    # Amounts stand with the survivor, whether or not it was scored.
+    survivors = {end[lead] for lead in scored if lead in end} - {*scored}
+    leads = [*scored, *sorted(survivors)]
+    whose = np.unique(Numbering(families).of(leads), return_inverse=True)[1]
+    first: dict[int, int] = {}
+    for i in sorted(range(len(scored)), key=lambda i: (as_of[i], scored[i])):
+        first.setdefault(int(whose[i]), i)
+    lead = np.array([first[person] for person in range(len(first))], dtype=np.int64)
+    return _People(leads, whose, Queries(lead, np.array(as_of, dtype=np.int64)[lead]))
+
+
 def _held_out(connection: Connection, leads: Sequence[str], trial: Trial) -> Mask:
     drawn = lots(connection, [arm_text(lead) for lead in leads])
     return np.array(drawn) < trial.rules.holdout
 
 
-def _revenue(deals: Deals, queries: Queries, definition: Definition) -> Floats:
-    """What each lead bought for within its horizon, shape (n,); a deal without an amount is 0."""
+def _revenue(deals: Deals, people: _People, definition: Definition) -> Floats:
+    """What each bought for within the horizon, shape (n,); a deal without an amount is 0."""
     horizon = definition.horizon_days
-    start = queries.as_of[deals.lead]
+    buyer = people.whose[deals.lead]
+    start = people.first.as_of[buyer]
     inside = (deals.ending == 0) & (deals.occurred_at >= start)
     if horizon is not None:
         inside &= deals.occurred_at < start + days(horizon)
     amounts = np.nan_to_num(deals.amount[inside])
-    found = np.bincount(deals.lead[inside], weights=amounts, minlength=len(queries))
+    found = np.bincount(buyer[inside], weights=amounts, minlength=len(people.first))
     return found.astype(np.float64)
 
 

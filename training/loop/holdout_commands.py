@@ -57,6 +57,10 @@ def _bands(found: IfWorked) -> Table:
         table.add_row(
             said, *counts, f"{band.as_usual:.1%}", f"{band.if_worked:.1%}", _by_weight(band)
         )
+    table.caption = (
+        f"{found.shown + found.unlearned:,} of {found.rows:,} rows: {found.shown:,} by the score that "
+        f"was shown, {found.unlearned:,} by the champion, which has not learned from them"
+    )
     return table
 
 

@@ -2,8 +2,12 @@
 
 What is shown is P(buys | treated as usual): of low bands, which are hardly ever worked, it says how they
 fare alone. A model of P(buys | worked) is taught by the rows since exploration began
-(`training.loop.selection`), and says it of the bands of what the champion says; beside it stands what
-came of those that were worked, weighted by one over the chance of it, which believes no model.
+(`training.loop.selection`), and says it of the bands of what was said; beside it stands what came of
+those that were worked, weighted by one over the chance of it, which believes no model.
+
+Rule: a row is in the band of what was said of it by somebody whom its outcome had not taught
+(`training.loop.said`): as it was shown, or by the champion that has not learned from it. Of what is
+left no band is told.
 
 Nothing is promoted and nothing is kept: two models of two promises must not take turns.
 """
@@ -26,6 +30,7 @@ from training.intervals import Floats, Interval, plain
 from training.loop.attention import attention_of
 from training.loop.bands import EDGES
 from training.loop.offpolicy import Log, band_of, calibration_if_first
+from training.loop.said import said_unlearned
 from training.loop.selection import Attention, Taught, learn_if_worked
 from training.splits import grouped_lesson, row_groups
 from training.unseen import matured_rows
@@ -36,12 +41,12 @@ _CERTAIN = 1 - 1e-9
 
 @dataclass(frozen=True, slots=True)
 class BandIfWorked:
-    """A band of what the champion says.
+    """A band of what was said.
 
     Attributes:
         low, high: its edges, the upper one exclusive.
         rows: matured rows in it; `worked`: of these, whose lead was worked within the horizon.
-        said: the mean of what the champion says.
+        said: the mean of what was said.
         as_usual: the share that won, worked or not.
         if_worked: what the model of P(buys | worked) says of all of them, on average.
         by_weight: the win rate of the worked ones, by weight, with its interval; of no row not a number.
@@ -63,7 +68,9 @@ class IfWorked:
 
     Attributes:
         since: when exploration began; older rows do not count.
-        rows, worked: matured rows, and those whose lead was worked.
+        rows, worked: matured rows, which all taught, and those whose lead was worked.
+        shown: how many of the rows are in a band by the score that was shown.
+        unlearned: how many by the champion, which has not learned from them; the others are in none.
         neglect: log-odds that a lead of middling score loses if nobody works it; None: all were worked.
         error: its standard error.
         bands: those with rows, lowest first.
@@ -72,6 +79,8 @@ class IfWorked:
     since: int
     rows: int
     worked: int
+    shown: int
+    unlearned: int
     neglect: float | None
     error: float | None
     bands: tuple[BandIfWorked, ...]
@@ -86,7 +95,7 @@ class IfWorked:
 
 
 def if_worked(workspace: Workspace, *, config: TrainConfig | None = None) -> IfWorked:
-    """Teach a model of P(buys | worked), and hold the champion's bands against it.
+    """Teach a model of P(buys | worked), and hold the bands of what was said against it.
 
     Args:
         workspace: the installation; it is only read.
@@ -112,14 +121,17 @@ def if_worked(workspace: Workspace, *, config: TrainConfig | None = None) -> IfW
     taught = learn_if_worked(
         replace(rows, follow=None), lesson, attention, champion.definition, chosen
     )
-    said = champion.score(rows.frame).probability
+    said = said_unlearned(workspace, champion, matured).since(trial.since, matured)
+    told = np.searchsorted(here, said.rows)
     return IfWorked(
         since=trial.since,
         rows=len(rows),
         worked=int(attention.worked.sum()),
+        shown=int(said.shown.sum()),
+        unlearned=int((~said.shown).sum()),
         neglect=taught.neglect,
         error=taught.error,
-        bands=tuple(_bands(rows, said, attention, taught)),
+        bands=tuple(_bands(rows.take(told), said.probability, attention.take(told), taught)),
     )
 
 
@@ -136,6 +148,8 @@ def _first_explored(store: Store) -> Trial:
 
 def _bands(rows: Dataset, said: Floats, attention: Attention, taught: Taught) -> list[BandIfWorked]:
     """The bands that have rows, lowest first."""
+    if not len(rows):
+        return []
     told = taught.model.score(rows.frame).probability
     y = rows.y.astype(np.float64)
     log = Log.of(attention.worked, np.minimum(attention.chance, _CERTAIN), y, rows.lead)

@@ -1,9 +1,9 @@
 """What should be done: nothing, recalibrate, retrain, look at the market, or wait?
 
 Rule: only the alarm may say *recalibrate*, and what is said about order and market is said far beyond
-noise (`SURE`), because it is asked every week; a verdict that is asked for a hundred times must not come
-to be wrong by being asked. Each verdict names the figures that it rests on, and waiting names how many
-outcomes are missing.
+noise (`SURE`), because it is asked every week; advice that is asked for a hundred times must not come to
+be wrong by being asked. It names the figures that it rests on, and waiting names how many outcomes are
+missing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.intervals import (
     plain,
     wilson_interval,
 )
-from training.loop.alarms import TOO_HIGH, TOO_LOW, TOO_SURE, Watch
+from training.loop.alarms import TOO_HIGH, TOO_LOW, TOO_SURE, EDetector
 from training.metrics import auc, auc_interval, observed_over_expected
 
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ LEAST_MOVE = math.log(1.15)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Advice:
     """What to do, in words, and the figures it rests on as JSON."""
 
     action: Action
@@ -163,32 +163,32 @@ def rate_of(y: Ints, lead: Ints, level: float = SURE) -> Interval:
     return wilson_interval(float(won.mean()) * rows, rows, level)
 
 
-def decide(watch: Watch, level: Level, order: Order | None, market: Market | None) -> Verdict:
+def advise(detector: EDetector, level: Level, order: Order | None, market: Market | None) -> Advice:
     """Say what to do.
 
     Args:
-        watch: the alarm of the champion's probabilities.
+        detector: the alarm of the champion's probabilities.
         level: of the champion's matured scores.
         order: of its line's newest matured scores; None where there are too few.
         market: win rates now and before; None where either has too few.
     """
-    evidence = _evidence(watch, level, order, market)
-    raised, lost = watch.raised_in is not None, order is not None and order.lost
+    evidence = _evidence(detector, level, order, market)
+    raised, lost = detector.raised_in is not None, order is not None and order.lost
     if lost:
         assert order is not None
-        return Verdict("retrain", _retrain(order, raised), evidence)
+        return Advice("retrain", _retrain(order, raised), evidence)
     if raised:
-        return Verdict("recalibrate", _recalibrate(watch, level), evidence)
+        return Advice("recalibrate", _recalibrate(detector, level), evidence)
     if market is not None and market.moved:
-        return Verdict("look_at_market", _market(market, level), evidence)
+        return Advice("look_at_market", _market(market, level), evidence)
     missing = enough(level.won_leads, level.lost_leads, _rate(level), level.ratio)
     if missing.more_to_judge:
-        return Verdict("wait", _wait(level, missing.more_to_judge), evidence)
-    return Verdict("nothing", _nothing(watch, level, missing.more_for_level), evidence)
+        return Advice("wait", _wait(level, missing.more_to_judge), evidence)
+    return Advice("nothing", _nothing(detector, level, missing.more_for_level), evidence)
 
 
 def _evidence(
-    watch: Watch, level: Level, order: Order | None, market: Market | None
+    detector: EDetector, level: Level, order: Order | None, market: Market | None
 ) -> dict[str, Any]:
     missing = enough(level.won_leads, level.lost_leads, _rate(level), level.ratio)
     return {
@@ -200,8 +200,8 @@ def _evidence(
         "more_to_judge": missing.more_to_judge,
         "more_for_level": missing.more_for_level,
         "for_level": missing.for_level,
-        "e_value": watch.e_value,
-        "threshold": watch.threshold,
+        "e_value": detector.e_value,
+        "threshold": detector.threshold,
         "auc": None if order is None else plain(order),
         "win_rate": None if market is None else plain(market),
     }
@@ -218,12 +218,12 @@ _WRONG = {
 }
 
 
-def _recalibrate(watch: Watch, level: Level) -> str:
-    wrong = _WRONG.get(watch.wrong, "high scores promised too little and low ones too much")
+def _recalibrate(detector: EDetector, level: Level) -> str:
+    wrong = _WRONG.get(detector.wrong, "high scores promised too little and low ones too much")
     return (
         f"The probabilities no longer come true: {wrong} ({_ratio(level)}). The alarm reached "
-        f"{readable(watch.highest)}, and is raised at {watch.threshold:,.0f}. The order still holds, so "
-        "a new calibration is what is asked for."
+        f"{readable(detector.highest)}, and is raised at {detector.threshold:,.0f}. The order still "
+        "holds, so a new calibration is what is asked for."
     )
 
 
@@ -254,8 +254,8 @@ def _wait(level: Level, missing: int) -> str:
     )
 
 
-def _nothing(watch: Watch, level: Level, more: int | None) -> str:
-    stands = f"the alarm stands at {readable(watch.e_value)} of {watch.threshold:,.0f}"
+def _nothing(detector: EDetector, level: Level, more: int | None) -> str:
+    stands = f"the alarm stands at {readable(detector.e_value)} of {detector.threshold:,.0f}"
     sharper = f" About {more:,} more leads would pin that to ±10 %." if more else ""
     said = f"{_ratio(level)} on {level.leads:,} leads; {stands}.{sharper}"
     if level.ratio is None or level.ratio.contains(1.0):

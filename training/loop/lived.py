@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from features.store.engine import Store
 from features.store.replaying import copy_recorded
 from features.store.shown import shown_in_queue
+from features.store.turns import begin, end, last_turns
 from models.workspace import Workspace
 from training.config import TrainConfig
 from training.loop.rehearse import WEEK, Score
 from training.promote import promote
 from training.run import Watching, train
+
+SCORE = "score"
+"""The step that is noted here week by week, as a worker would have noted it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,8 @@ def live_through(
 ) -> Iterator[int]:
     """Give an installation a past: each instant as soon as it has been lived through.
 
-    Safe to kill and to repeat with the same instants: what was lived through is not touched again.
+    Safe to kill and to repeat with the same instants: what was lived through is not touched again, and
+    a week that was left in the middle of its scoring is scored once more, whole.
 
     Args:
         history: a store with the whole history; nothing is written to it.
@@ -70,11 +75,23 @@ def live_through(
         if workspace.registry.champion_digest() is None:
             made = train(workspace, TrainConfig(), now=at, watching=watching)
             promote(workspace, made.digest, now=at, by=past.by, on_warning=watching.warn)
-        score(workspace, at)
+        _score(workspace, score, at, past.by)
         yield at
     copy_recorded(history, workspace.store, definition, since=known, until=past.until)
 
 
+def _score(workspace: Workspace, score: Score, at: int, by: str) -> None:
+    """Renew the queue, and note that it was begun and that it is done."""
+    with workspace.store.write() as connection:
+        begin(connection, SCORE, due=None, now=at, holder=by)
+    score(workspace, at)
+    with workspace.store.write() as connection:
+        end(connection, SCORE, now=at, outcome="done", said={})
+
+
 def _was_scored(store: Store, at: int) -> bool:
+    """Whether the queue was scored at this instant, and not left in the middle."""
     with store.read() as connection:
-        return bool(shown_in_queue(connection, at))
+        turn = last_turns(connection).get(SCORE)
+        is_left = turn is not None and turn.started_at == at and turn.finished_at is None
+        return not is_left and bool(shown_in_queue(connection, at))

@@ -19,14 +19,14 @@ from features.store.outcomes import newest_deal
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.intervals import Interval, plain
-from training.loop.alarms import THRESHOLD, Watch, watch
+from training.loop.alarms import THRESHOLD, EDetector, e_detector
 from training.loop.judgement import (
     SURE,
     Action,
+    Advice,
     Market,
     Order,
-    Verdict,
-    decide,
+    advise,
     level_of,
     order_of,
     rate_of,
@@ -41,11 +41,11 @@ Mask = NDArray[np.bool_]
 
 __all__ = [
     "Action",
+    "Advice",
     "Alarm",
     "Ground",
     "Groundless",
     "Monitoring",
-    "Verdict",
     "ground_of",
     "judged",
     "monitor",
@@ -101,7 +101,7 @@ class Monitoring:
 
     now: int
     through: int | None
-    verdict: Verdict
+    verdict: Advice
     alarm: Alarm
     report: dict[str, Any] = field(default_factory=dict)
 
@@ -169,10 +169,10 @@ class Ground:
         return counts[one_at_a_time(self.rows.take(counts), self.wait)]
 
     @cached_property
-    def watch(self) -> Watch:
+    def detector(self) -> EDetector:
         """The alarm of all scores."""
         here = self.watched
-        return watch(self.said[here], self.rows.y[here], self.rows.week[here])
+        return e_detector(self.said[here], self.rows.y[here], self.rows.week[here])
 
     @cached_property
     def recent(self) -> Ints:
@@ -236,16 +236,16 @@ def judged(ground: Ground | Groundless, now: int) -> Monitoring:
     """The verdict and the alarm that a ground gives; without one the verdict is to wait."""
     if isinstance(ground, Groundless):
         alarm = Alarm(False, None, 0.0, THRESHOLD, ground.champion)
-        return Monitoring(now, None, Verdict("wait", ground.why), alarm)
+        return Monitoring(now, None, Advice("wait", ground.why), alarm)
     rows, mine = ground.rows, np.flatnonzero(ground.own & (ground.rows.y >= 0))
     level = level_of(ground.said[mine], rows.y[mine], rows.lead[mine])
     order, market = _order(ground.model, rows.take(ground.recent)), _market(rows, ground.recent)
-    verdict = decide(ground.watch, level, order, market)
-    alarm = _alarm(ground.watch, ground.line.champion, ground.wait)
+    verdict = advise(ground.detector, level, order, market)
+    alarm = _alarm(ground.detector, ground.line.champion, ground.wait)
     return Monitoring(now, ground.cutoff, verdict, alarm)
 
 
-def _alarm(state: Watch, champion: str, wait: int) -> Alarm:
+def _alarm(state: EDetector, champion: str, wait: int) -> Alarm:
     week = state.raised_in
     since = None if week is None else (week + 1) * WEEK + wait
     return Alarm(since is not None, since, state.e_value, state.threshold, champion)

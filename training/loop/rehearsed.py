@@ -1,8 +1,9 @@
 """What did the rehearsal show? Log loss and calibration of the three, week by week and in all.
 
-Every open lead counts once a week, as often as somebody could have looked at it. Outcomes come from the
-whole history, read after the last week; weeks whose horizon is not over by its end are not judged. Where
-the true probabilities are known – the simulated company – what is said is held against those too.
+Every open lead counts once a week, as often as somebody could have looked at it; leads that have become
+one are one piece of evidence. Outcomes come from the whole history, read after the last week; weeks
+whose horizon is not over by its end are not judged. Where the true probabilities are known – the
+simulated company – what is said is held against those too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from features.clock import iso
 from features.definition import Definition
 from features.facts import Queries
 from features.store.engine import Store
+from features.store.merges import Numbering, known_families
 from features.store.outcomes import load_outcomes
 from training.dataset import newest_cutoff
 from training.labels import label
@@ -41,7 +43,7 @@ class Judged:
 
     Attributes:
         week: the number of the week.
-        lead: a number per lead.
+        lead: a number per lead; leads that have become one share it.
         y: 1 won, 0 not won, −1 not known by the end of the history.
         said: of each of `NAMES`.
         truth: the true probability; None where nobody knows it.
@@ -75,12 +77,13 @@ def judged(
     cutoff = newest_cutoff(history)
     with history.read() as connection:
         deals = load_outcomes(connection, names, cutoff)
+        number = Numbering(known_families(connection, cutoff)).of(names)
     y = label(Queries(lead, as_of), deals, definition, cutoff).y
     none = np.zeros(0)
     said = {
         name: np.concatenate([week.said[name] for _, week in played] or [none]) for name in NAMES
     }
-    return Judged(week_of, lead, y, said, None if truth is None else truth(leads, as_of))
+    return Judged(week_of, number[lead], y, said, None if truth is None else truth(leads, as_of))
 
 
 def figures(found: Judged, rehearsal: Rehearsal, seed: int = 0) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from features.store.reports import MONITOR, Report, record_report
 from models.propensity import PropensityModel
 from models.workspace import Workspace
 from training.intervals import OneClassError, plain
-from training.loop.alarms import segment_threshold, watch
+from training.loop.alarms import e_detector, segment_threshold
 from training.loop.bands import bands_of, gains_of
 from training.loop.drifting import drift_of
 from training.loop.estimated import estimated, prior_shift
@@ -187,7 +187,7 @@ def _map(model: PropensityModel, rows: Logged) -> list[JSON]:
 
 
 def _weeks_of(ground: Ground) -> JSON:
-    state = ground.watch
+    state = ground.detector
     return {
         **state.to_json(),
         "weeks": [iso(week * WEEK)[:10] for week in state.weeks.tolist()],
@@ -312,7 +312,7 @@ def _segment_alarms(connection: Connection, ground: Ground) -> list[JSON]:
     parts = _lasting(_parts(connection, ground.model, rows))
     threshold, found = segment_threshold(MOST_SEGMENTS), []
     for dimension, name, here in _largest(parts):
-        state = watch(
+        state = e_detector(
             ground.said[watched[here]], rows.y[here], rows.week[here], threshold=threshold
         )
         week = state.raised_in

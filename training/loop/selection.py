@@ -62,6 +62,10 @@ class Attention:
         floor = np.maximum(self.chance, 1.0 / MOST_WEIGHT)
         return np.where(self.worked, 1.0 / floor, 0.0)
 
+    def take(self, rows: NDArray[np.int64]) -> Attention:
+        """Only these rows."""
+        return Attention(self.worked[rows], self.chance[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Taught:

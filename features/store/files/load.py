@@ -31,8 +31,9 @@ from features.store.files.report import FileReport, LoadReport
 from features.store.files.styles import Styles, styles_of
 from features.store.files.tables import BadRow, Row, Table
 from features.store.ingest import IngestReport
-from features.store.outcomes import Deal, record_deals, record_facts
+from features.store.outcomes import Deal
 from features.store.placing import follow_versions
+from features.store.recording import record_deals, record_facts
 
 CHUNK_ROWS = 10_000
 

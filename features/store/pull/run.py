@@ -17,7 +17,7 @@ from features.definition import Definition
 from features.errors import Problem, SourceError
 from features.store.engine import Connection, Store
 from features.store.ingest import lead_keys
-from features.store.outcomes import Deal, last_said, record_deals, record_merged, said_alike
+from features.store.outcomes import Deal, last_said, said_alike
 from features.store.pull.config import SourceConfig, Sql
 from features.store.pull.mapping import Reader, Told
 from features.store.pull.rest import RestSource
@@ -31,6 +31,7 @@ from features.store.pull.watermarks import (
     watermark,
     who_waits,
 )
+from features.store.recording import record_deals, record_merged
 
 _MOST_TOLD = 1_000
 """Problems that are kept; the others are counted."""

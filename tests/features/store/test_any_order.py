@@ -16,7 +16,8 @@ from features.clock import DAY, HOUR
 from features.facts import Answer, Event, LeadVersion, Record, StageChange, key_of
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.outcomes import ENDINGS, Deal, Ending, record_deals, record_facts
+from features.store.outcomes import ENDINGS, Deal, Ending
+from features.store.recording import record_deals, record_facts
 
 AGREED = agreed()
 LEADS = ("ada", "bo")

@@ -27,7 +27,8 @@ from features.store.idempotency import Answer as Reply
 from features.store.idempotency import Claim, claim, finish
 from features.store.ingest import ingest, set_do_not_score
 from features.store.ledger import QueueEntry, ScoreEntry, current, record_scores, scores
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from features.store.schema import metadata
 
 AGREED = agreed()

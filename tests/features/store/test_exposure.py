@@ -11,7 +11,8 @@ from features.facts import Answer, Event, LeadVersion, StageChange
 from features.store.engine import Store
 from features.store.exposure import Shown, record_shown, showings, worked_at
 from features.store.ingest import ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from features.store.trials import Rules, list_trials, note_rules
 
 AGREED = agreed()

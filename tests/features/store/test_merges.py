@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from agreed import NOW, agreed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from stores import state, undone
 
 from features.clock import DAY
@@ -30,7 +32,8 @@ from features.store.merges import (
     known_merges,
     record_merges,
 )
-from features.store.outcomes import Deal, load_outcomes, record_deals, record_merged
+from features.store.outcomes import Deal, load_outcomes
+from features.store.recording import record_deals, record_merged
 from serving.timeline_view import happenings
 
 AGREED = agreed()
@@ -292,3 +295,54 @@ def test_erasing_the_survivor_erases_whom_it_was_made_of(store: Store) -> None:
         assert known_merges(connection, None).into == {}
     with store.write() as connection, pytest.raises(NotFoundError):
         erase(connection, "zoe", by="tests", now=NOW)
+
+
+def _waits(store: Store, done: threading.Event) -> bool:
+    """Whether the other writer waits for its turn; what it would do without waiting takes far less.
+
+    PostgreSQL says who waits for an advisory lock; SQLite does not say who waits for the file.
+    """
+    if store.is_sqlite:
+        return not done.wait(0.5)
+    waiting = text(
+        "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "
+        "WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+    )
+    for _ in range(200):
+        with store.read() as connection:
+            if connection.execute(waiting).scalar_one():
+                return True
+        if done.wait(0.05):
+            return False
+    return False
+
+
+def test_who_takes_a_merge_back_waits_for_who_is_just_recording_it_and_sees_it(
+    store: Store,
+) -> None:
+    """Unseen, the merge would leave its survivor closed by a deal that is the other's again."""
+    begun, took = [won("ada", 1)], [merge("ada", "bo", 5), split("ada", 0)]
+    with undone(store) as connection:
+        told(connection, [*begun, *took])
+        expected = state(connection)
+    with store.write() as connection:
+        told(connection, begun)
+    done = threading.Event()
+
+    def take_back() -> dict[str, list[tuple[object, ...]]]:
+        try:
+            with store.write() as connection:
+                record_merged(connection, [took[1]], AGREED, NOW)
+                return state(connection)
+        finally:
+            done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.write() as connection:
+            record_merged(connection, [took[0]], AGREED, NOW)
+            other = pool.submit(take_back)
+            assert _waits(store, done)
+        assert other.result() == expected
+    with store.read() as connection:
+        assert state(connection) == expected
+        assert known_merges(connection, None).into == {}

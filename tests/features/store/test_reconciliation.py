@@ -18,8 +18,9 @@ from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.files.deals_told import deals_told
 from features.store.ingest import ingest
-from features.store.outcomes import Deal, Ending, record_deals
+from features.store.outcomes import Deal, Ending
 from features.store.reconciliation import catch_up, found_so_far, note_run, reconcile
+from features.store.recording import record_deals
 
 AGREED = agreed()
 LEADS = ("ada", "bo")

@@ -13,7 +13,8 @@ from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.ingest import ingest, set_do_not_score
 from features.store.merges import Merge, known_families
-from features.store.outcomes import Deal, load_outcomes, record_deals, record_merged
+from features.store.outcomes import Deal, load_outcomes
+from features.store.recording import record_deals, record_merged
 from features.store.replaying import copy_recorded
 
 AGREED = agreed()

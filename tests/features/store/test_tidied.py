@@ -9,7 +9,8 @@ from features.clock import DAY, MINUTE
 from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.outcomes import ENDINGS, Deal, load_outcomes, record_deals
+from features.store.outcomes import ENDINGS, Deal, load_outcomes
+from features.store.recording import record_deals
 from features.store.tidied import FEWEST
 
 AGREED = agreed()

@@ -11,7 +11,8 @@ from features.clock import DAY, HOUR
 from features.facts import LeadVersion, StageChange, Value
 from features.store.engine import Store
 from features.store.ingest import ingest
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
+from features.store.recording import record_deals
 from features.store.timing import filled_after_close
 
 AGREED = agreed()

@@ -19,8 +19,9 @@ from on_record import decide
 from features.clock import DAY
 from features.errors import LeakageError, NotEnoughEvidenceError
 from features.store.engine import Store
-from features.store.outcomes import Deal, record_deals
+from features.store.outcomes import Deal
 from features.store.promotions import BundleRecord, record_bundle
+from features.store.recording import record_deals
 from models.workspace import Workspace
 from training.loop import act
 from training.loop.act import Look, Loop

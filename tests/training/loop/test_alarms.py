@@ -22,8 +22,8 @@ from training.loop.alarms import (
     TOO_TIMID,
     TWO_YEARS,
     Bet,
+    e_detector,
     segment_threshold,
-    watch,
 )
 
 FEW_BETS = (
@@ -66,7 +66,7 @@ def test_the_state_is_the_sum_over_starts_of_products_over_rows(
     given_rows: list[tuple[float, int, int]],
 ) -> None:
     p, y, week = zip(*given_rows, strict=True)
-    found = watch(p, y, week, bets=FEW_BETS)
+    found = e_detector(p, y, week, bets=FEW_BETS)
     assert np.exp(found.log_e) == pytest.approx(slowly(p, y, week, FEW_BETS), rel=1e-9)
     assert found.weeks.tolist() == sorted(set(week))
     assert found.outcomes.sum() == len(y)
@@ -78,7 +78,7 @@ def test_outcomes_that_arrive_in_another_order_give_the_same_state(
 ) -> None:
     shuffled = list(given_rows)
     luck.shuffle(shuffled)  # type: ignore[attr-defined]
-    one, other = (watch(*zip(*some, strict=True)) for some in (given_rows, shuffled))
+    one, other = (e_detector(*zip(*some, strict=True)) for some in (given_rows, shuffled))
     assert one.log_e == pytest.approx(other.log_e, abs=1e-9)
     assert one.raised_in == other.raised_in
 
@@ -90,7 +90,7 @@ def test_with_true_probabilities_the_e_value_grows_by_one_a_week_on_average_and_
     for outcome in itertools.product([0, 1], repeat=6):
         y = np.array(outcome)
         chance = float(np.prod(np.where(y == 1, p, 1 - p)))
-        mean += chance * np.exp(watch(p, y, week).log_e)
+        mean += chance * np.exp(e_detector(p, y, week).log_e)
     assert mean == pytest.approx([1.0, 2.0, 3.0], rel=1e-12)
 
 
@@ -103,7 +103,7 @@ def test_the_bets_are_fair_where_later_scores_of_a_week_follow_what_came_of_earl
             said = 0.3 if i % 2 == 0 else (0.9 if outcome[i - 1] else 0.05)
             p.append(said)
             chance *= said if won else 1 - said
-        mean += chance * np.exp(watch(p, outcome, [0, 0, 1, 1]).log_e)
+        mean += chance * np.exp(e_detector(p, outcome, [0, 0, 1, 1]).log_e)
     assert mean == pytest.approx([1.0, 2.0], rel=1e-12)
 
 
@@ -129,7 +129,7 @@ def drawn(
 
 def test_the_truth_is_hardly_ever_called_wrong() -> None:
     """At most 2 in 100 alarms in two years: three or more in 40 by chance less often than 1 in 20."""
-    raised = [watch(*drawn(seed, TWO_YEARS, 25)).raised_in is not None for seed in range(40)]
+    raised = [e_detector(*drawn(seed, TWO_YEARS, 25)).raised_in is not None for seed in range(40)]
     assert sum(raised) <= 2
 
 
@@ -140,7 +140,7 @@ def test_the_truth_is_hardly_ever_called_wrong() -> None:
 def test_what_is_wrong_is_found_within_a_quarter_and_named(
     odds: float, slope: float, words: str
 ) -> None:
-    found = [watch(*drawn(seed, 20, 100, odds, slope)) for seed in range(12)]
+    found = [e_detector(*drawn(seed, 20, 100, odds, slope)) for seed in range(12)]
     weeks = [20 if one.raised_in is None else one.raised_in + 1 for one in found]
     assert np.median(weeks) <= 13
     assert [one.wrong for one in found].count(words) >= 11
@@ -151,14 +151,14 @@ def test_a_long_good_past_does_not_delay_the_alarm() -> None:
     together = [
         np.concatenate([a, b]) for a, b in zip(good, (bad[0], bad[1], bad[2] + 90), strict=True)
     ]
-    found = watch(*together)
+    found = e_detector(*together)
     assert found.raised_in is not None
     assert 90 <= found.raised_in <= 90 + 8
 
 
 def test_an_alarm_stays_raised_when_good_weeks_follow() -> None:
     bad, good = drawn(3, 12, 100, odds=0.5), drawn(4, 60, 100)
-    found = watch(
+    found = e_detector(
         *[
             np.concatenate([a, b])
             for a, b in zip(bad, (good[0], good[1], good[2] + 12), strict=True)
@@ -171,8 +171,8 @@ def test_an_alarm_stays_raised_when_good_weeks_follow() -> None:
 
 
 def test_without_outcomes_it_stands_at_nothing_and_certainties_do_not_break_it() -> None:
-    nothing = watch([], [], [])
+    nothing = e_detector([], [], [])
     assert (nothing.raised_in, nothing.e_value, nothing.highest) == (None, 0.0, 0.0)
-    found = watch([0.0, 1.0, 0.0, 1.0] * 50, [1, 0, 1, 0] * 50, [0] * 100 + [1] * 100)
+    found = e_detector([0.0, 1.0, 0.0, 1.0] * 50, [1, 0, 1, 0] * 50, [0] * 100 + [1] * 100)
     assert found.raised_in == 1, "a slope is wrong about the middle of the weeks before"
     assert math.isfinite(found.e_value)

@@ -13,8 +13,10 @@ from features.facts import LeadVersion
 from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import QueueEntry, record_scores
-from features.store.outcomes import Deal, record_deals
+from features.store.merges import Merge
+from features.store.outcomes import Deal
 from features.store.queue_order import lots
+from features.store.recording import record_deals, record_merged
 from features.store.trials import Rules, arm_text, note_rules
 from training.loop.holdout import HoldoutReadout, compared, read_holdout
 
@@ -23,9 +25,13 @@ START = NOW - 200 * DAY
 LEADS = [f"L{i}" for i in range(60)]
 
 
-def test_every_lead_of_an_arm_counts_from_its_first_score_whether_shown_or_not(
-    store: Store,
-) -> None:
+def bought(lead: str, day: int, amount: float) -> Deal:
+    at = START + day * DAY
+    return Deal(lead=lead, ending="won", occurred_at=at, recorded_at=at + DAY, amount=amount)
+
+
+def held_in(store: Store, deals: list[Deal]) -> list[bool]:
+    """Leads scored a day apart from one another, of whom some are held out: which; and these deals."""
     seen = QueueEntry(
         last_touch=None, owner=None, name=None, stage=None, kind="prospect", is_open=True
     )
@@ -33,7 +39,7 @@ def test_every_lead_of_an_arm_counts_from_its_first_score_whether_shown_or_not(
         note_rules(connection, Rules(0.0, 0.4, 10), START)
         opened = [
             LeadVersion(lead=lead, occurred_at=START - DAY, recorded_at=START - DAY)
-            for lead in LEADS
+            for lead in [*LEADS, "never scored"]
         ]
         ingest(connection, opened, AGREED, NOW)
         given = [(lead, START + i * DAY) for i, lead in enumerate(LEADS)]
@@ -41,27 +47,58 @@ def test_every_lead_of_an_arm_counts_from_its_first_score_whether_shown_or_not(
         given += [("L0", START - DAY), ("L1", NOW - DAY)]
         entries = [scored(lead, at, channel="queue") for lead, at in given]
         record_scores(connection, entries, [seen] * len(entries))
-        deals = [
-            Deal(
-                lead=lead,
-                ending="won",
-                occurred_at=START + (i + 89 + i % 2) * DAY,
-                recorded_at=START + (i + 90) * DAY,
-                amount=float(i),
-            )
-            for i, lead in enumerate(LEADS)
-        ]
         assert not record_deals(connection, deals, AGREED, NOW).problems
         drawn = lots(connection, [arm_text(lead) for lead in LEADS])
+    return [lot < 0.4 for lot in drawn]
+
+
+def test_every_lead_of_an_arm_counts_from_its_first_score_whether_shown_or_not(
+    store: Store,
+) -> None:
+    deals = [bought(lead, i + 89 + i % 2, float(i)) for i, lead in enumerate(LEADS)]
+    held = held_in(store, deals)
     found = read_holdout(store, AGREED, NOW)
-    held = [i for i, lot in enumerate(drawn) if lot < 0.4]
-    by_score = [i for i in range(60) if i not in held]
-    for arm, leads in ((found.held_out, held), (found.scored, by_score)):
+    for arm, is_held in ((found.held_out, True), (found.scored, False)):
+        leads = [i for i in range(60) if held[i] == is_held]
         won = [i for i in leads if i % 2 == 0]  # the others bought on the day after their horizon
         assert (arm.leads, arm.won) == (len(leads), len(won))
         assert arm.revenue.estimate == pytest.approx(sum(won) / len(leads))
     assert found.to_json()["since"] == iso(START)
     assert found.share == 0.4
+
+
+def test_leads_that_have_become_one_count_once_in_the_arm_of_the_first_that_was_scored(
+    store: Store,
+) -> None:
+    """What any of them bought counts, and each amount once, also where the survivor was never scored."""
+    deals = [bought(lead, i + 89 + i % 2, float(i)) for i, lead in enumerate(LEADS)]
+    deals += [bought("L13", 50, 1_000.0), bought("never scored", 60, 3_000.0)]
+    held = held_in(store, deals)
+    families = [[1, 0], [12, 13], [20, 21, 22], [31, 30], [40]]
+    ends = {12: "L13", 20: "L21", 21: "L22", 1: "L0", 31: "L30", 40: "never scored"}
+    merges = [
+        Merge(lead=f"L{lead}", survivor=end, recorded_at=NOW - DAY) for lead, end in ends.items()
+    ]
+    merges.append(Merge(lead="L50", survivor="L51", recorded_at=NOW))  # nobody knows of it yet
+    with store.write() as connection:
+        assert not record_merged(connection, merges, AGREED, NOW).problems
+    found = read_holdout(store, AGREED, NOW)
+    people = [*families, *([i] for i in range(60) if not any(i in one for one in families))]
+    for arm, is_held in ((found.held_out, True), (found.scored, False)):
+        here = [one for one in people if held[min(one)] == is_held]
+        said = []
+        for one in here:
+            names = [f"L{i}" for i in one] + ["never scored"] * (one == [40])
+            start = START + min(one) * DAY
+            said.append(
+                [
+                    d.amount
+                    for d in deals
+                    if d.lead in names and 0 <= d.occurred_at - start < 90 * DAY
+                ]
+            )
+        assert (arm.leads, arm.won) == (len(here), sum(map(bool, said)))
+        assert arm.revenue.estimate == pytest.approx(sum(map(sum, said)) / len(here))
 
 
 def test_no_holdout_and_one_that_is_too_young_are_told(sqlite_store: Store) -> None:

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from on_record import scored
 from trained_company import CONFIG, END, trained_company
 
 from features.clock import DAY
 from features.facts import Answer
 from features.store.exposure import Place, Shown, record_shown
 from features.store.ingest import ingest
+from features.store.ledger import record_scores
 from features.store.trials import Rules, note_rules
 from models.workspace import Workspace
 from training.loop.if_worked import if_worked
+from training.loop.said import Said, said_unlearned
+from training.loop.selection import Taught
 from training.promote import promote
 from training.unseen import matured_rows
 
@@ -76,5 +80,48 @@ def test_where_work_changes_nothing_the_bands_are_what_they_are_as_usual(drawn: 
         assert band.if_worked == pytest.approx(band.as_usual, abs=max(2 * wide, 0.04))
     content = found.to_json()
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert sum(band["rows"] for band in content["bands"]) == found.rows
+    rows = matured_rows(drawn, drawn.definition())
+    said = said_unlearned(drawn, drawn.registry.champion(), rows)
+    assert (found.shown, found.unlearned) == (0, len(said.rows))
+    assert sum(band.rows for band in found.bands) == found.shown + found.unlearned < found.rows
+    drawn.store.close()
+
+
+def test_bands_are_of_what_was_said_by_whom_their_outcomes_had_not_taught(
+    drawn: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model that is taught is left out: here the champion itself speaks in its place."""
+    champion = drawn.registry.champion()
+    rows = matured_rows(drawn, champion.definition)
+    before = said_unlearned(drawn, champion, rows)
+    learned = sorted(set(range(len(rows))) - set(before.rows.tolist()))[:60]
+    given = [
+        scored(
+            rows.frame.lead_ids[row],
+            int(rows.as_of[row]),
+            probability=0.25,
+            bundle=champion.digest,
+            definition=champion.definition.hash,
+        )
+        for row in learned
+    ]
+    with drawn.store.write() as connection:
+        record_scores(connection, given, [None] * len(given))
+    taught = Taught(champion, None, None)
+    monkeypatch.setattr("training.loop.if_worked.learn_if_worked", lambda *_: taught)
+    found = if_worked(drawn, config=CONFIG)
+    assert (found.rows, found.shown, found.unlearned) == (len(rows), 60, len(before.rows))
+    said = np.concatenate([before.probability, np.full(60, 0.25)])
+    place = np.concatenate([before.rows, np.array(learned)])
+    for band in found.bands:
+        here = (said >= band.low) & (said < band.high)
+        assert band.rows == here.sum()
+        assert band.said == pytest.approx(said[here].mean())
+        assert band.as_usual == pytest.approx(rows.y[place[here]].mean())
+    assert sum(band.rows for band in found.bands) == len(said)
+    none = np.zeros(0, dtype=np.int64)
+    nothing = Said(none, none.astype(np.float64), none.astype(np.bool_))
+    monkeypatch.setattr("training.loop.if_worked.said_unlearned", lambda *_: nothing)
+    left = if_worked(drawn, config=CONFIG)
+    assert (left.rows, left.shown, left.unlearned, left.bands) == (len(rows), 0, 0, ())
     drawn.store.close()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 import structlog
+from agreed import NOW, agreed
+from models_made import fill, promote, put_bundle, workspace_of
 from sqlalchemy import func, select
 from trained_company import CONFIG, trained_company
 
+from features.store.engine import Store
+from features.store.history import iter_facts, iter_open
 from features.store.outcomes import deals
 from features.store.promotions import list_bundles
 from features.store.shown import shown_in_queue
@@ -73,3 +79,52 @@ def test_a_past_is_lived_through_week_by_week_also_when_it_is_killed(
         assert all(len(shown_in_queue(connection, at)) > 100 for at in past.instants)
     for one in (history, here):
         one.store.close()
+
+
+def open_leads(store: Store, at: int) -> set[str]:
+    with store.read() as connection:
+        found = iter_open(connection, agreed(), at)
+        return {facts.lead_ids[i] for facts, queries in found for i in queries.lead.tolist()}
+
+
+def test_a_week_that_was_left_in_the_middle_of_its_scoring_is_scored_whole(
+    sqlite_store: Store,
+    migrated_sqlite: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed after the first portion of the second of three weeks; the first is not touched again."""
+    fill(sqlite_store, agreed())
+    (tmp_path / "here").mkdir()
+    shutil.copy(migrated_sqlite, tmp_path / "here" / "propensity.db")
+    here = workspace_of(
+        Store(f"sqlite:///{tmp_path / 'here' / 'propensity.db'}"), tmp_path / "here"
+    )
+    promote(here, put_bundle(here))
+    past = Past(NOW - 5 * WEEK, NOW - 2 * WEEK, "somebody")
+    monkeypatch.setattr("features.store.history.iter_facts", partial(iter_facts, portion=40))
+    scored: list[int] = []
+
+    def score(workspace: Workspace, at: int) -> None:
+        scored.append(at)
+        is_killed = scored == list(past.instants[:2])
+        score_queue(workspace, at, stop=lambda: is_killed)
+        if is_killed:
+            raise _KilledError
+
+    def live() -> list[int]:
+        return list(live_through(sqlite_store, here, score, past, Watching()))
+
+    def shown(at: int) -> set[str]:
+        with here.store.read() as connection:
+            return set(shown_in_queue(connection, at))
+
+    with pytest.raises(_KilledError):
+        live()
+    everybody = [open_leads(sqlite_store, at) for at in past.instants]
+    assert 0 < len(shown(past.instants[1])) < 40 < len(everybody[1])
+    assert live() == list(past.instants[1:])
+    assert [shown(at) for at in past.instants] == everybody
+    assert live() == []
+    assert scored == [past.instants[i] for i in (0, 1, 1, 2)]
+    here.store.close()

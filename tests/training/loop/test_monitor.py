@@ -13,8 +13,9 @@ from watched_company import FIRST, WAIT, Watched, show, watched
 
 from features.clock import DAY, HOUR, iso
 from features.store.merges import Merge
-from features.store.outcomes import Deal, record_merged
+from features.store.outcomes import Deal
 from features.store.promotions import champion
+from features.store.recording import record_merged
 from models.log_odds import logit, sigmoid
 from training.loop.logged import WEEK, Logged, one_at_a_time, read_logged
 from training.loop.monitor import Ground, ground_of, monitor
@@ -109,8 +110,8 @@ def test_what_was_known_later_does_not_change_an_earlier_look(calm: Watched) -> 
     for weeks in (5, 17):
         earlier = ground_of(calm.workspace, calm.after(weeks))
         assert isinstance(earlier, Ground)
-        assert len(earlier.watch.weeks) == weeks
-        assert earlier.watch.log_e.tolist() == whole.watch.log_e[:weeks].tolist()
+        assert len(earlier.detector.weeks) == weeks
+        assert earlier.detector.log_e.tolist() == whole.detector.log_e[:weeks].tolist()
 
 
 def test_a_week_enters_only_once_all_of_it_has_matured(calm: Watched) -> None:
@@ -118,7 +119,7 @@ def test_a_week_enters_only_once_all_of_it_has_matured(calm: Watched) -> None:
     for now, weeks in ((ripe - 1, 2), (ripe, 3)):
         found = ground_of(calm.workspace, now)
         assert isinstance(found, Ground)
-        assert len(found.watch.weeks) == weeks
+        assert len(found.detector.weeks) == weeks
 
 
 def test_outcomes_are_known_no_longer_than_deals_come_in(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Table, select
 
 from features.definition import Definition, parse_definition
 from features.errors import DefinitionError, InputError
-from features.store import outcomes as outcomes_module
+from features.store import recording
 from features.store.engine import Store
 from features.store.files import load as load_module
 from features.store.files.load import load
@@ -243,7 +243,7 @@ def test_an_import_killed_anywhere_and_run_again_ends_in_the_same_state(
     def dying(*args: object, **more: object) -> IngestReport:
         nonlocal left
         left -= 1
-        report = outcomes_module.record_facts(*args, **more)  # type: ignore[arg-type]
+        report = recording.record_facts(*args, **more)  # type: ignore[arg-type]
         if left == 0:  # after the facts of a chunk, before its deals and its commit
             raise Killed
         return report
