@@ -212,6 +212,7 @@ class ErasedAnswer(BaseModel):
                     "events": 14,
                     "stages": 1,
                     "deals": 1,
+                    "waiting": 0,
                     "scores": 9,
                     "replies": 1,
                     "rejected_rows": 0,
@@ -225,6 +226,7 @@ class ErasedAnswer(BaseModel):
     events: int
     stages: int
     deals: int
+    waiting: int = Field(description="Deals a CRM told of that waited for the lead.")
     scores: int = Field(description="Made anonymous: that somebody got such a score is left.")
     replies: int = Field(description="Answers kept under an Idempotency-Key.")
     rejected_rows: int = Field(description="Rows in files of rejected rows.")
