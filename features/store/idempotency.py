@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from features.clock import HOUR, SECOND
 from features.errors import ConflictError
-from features.store.consent import in_step, lead_hash, lead_hashes
+from features.store.consent import in_step, lead_hash, lead_hashes, tombstones
 from features.store.ingest import insert_ignoring
 from features.store.tables import Instant, metadata
 
@@ -179,6 +179,12 @@ def forget_lead(connection: Connection, lead_id: str) -> int:
     found = [row.request for row in connection.execute(query)]
     _forget(connection, found)
     return len(found)
+
+
+def forget_buried(connection: Connection) -> None:
+    """Delete every answer that may be about a lead that was erased."""
+    query = select(about.c.request).join(tombstones, tombstones.c.hash == about.c.lead)
+    _forget(connection, list(connection.execute(query).scalars()))
 
 
 def forget_given(connection: Connection, lead_id: str) -> int:
