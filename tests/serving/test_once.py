@@ -17,6 +17,7 @@ from served import Served, sign_in
 from sqlalchemy import func, select
 
 from features.clock import DAY, SECOND, iso
+from features.errors import InputError
 from features.facts import LeadVersion
 from features.store import idempotency
 from features.store.access import remove_user
@@ -26,6 +27,7 @@ from features.store.ledger import scores
 from features.store.tables import events
 from serving.app import prune_kept
 from serving.once import HEADER, REPLAYED, Once
+from serving.routes import ingest as ingest_routes
 from serving.security import SESSION_COOKIE
 
 HELD = idempotency.HELD
@@ -127,15 +129,102 @@ def test_a_new_person_of_an_old_name_is_told_nothing_that_the_old_one_was(
     assert ask(NOW + 1).headers[REPLAYED] == "true"
 
 
-def test_a_refusal_of_the_store_is_repeated_as_it_was(bare: Served) -> None:
-    stranger = [event(1, lead="L-9")]
-    first = send(bare, "k", stranger)
-    assert (first.status_code, first.json()["problems"][0]["field"]) == (422, "lead")
+def test_what_overtook_its_lead_is_tried_anew_under_its_key(bare: Served) -> None:
+    late = "L-9"
+    asked: dict[str, tuple[str, Any]] = {
+        "fact": ("/v1/events", [event(1, lead=late)]),
+        "deal": ("/v1/deals", [{"lead": late, "ending": "won", "occurred_at": iso(NOW - DAY)}]),
+        "merge": ("/v1/merges", [{"lead": late, "survivor": "L-1"}]),
+    }
+    for key, (path, rows) in asked.items():
+        first = send(bare, key, rows, path)
+        assert (first.status_code, first.json()["problems"][0]["field"]) == (422, "lead")
+        again = send(bare, key, rows, path)
+        assert (again.status_code, REPLAYED in again.headers) == (422, False)
+    with bare.store.read() as connection:
+        for table in (idempotency.requests, idempotency.about):
+            assert connection.execute(select(table)).all() == []
+    bare.put(f"/v1/leads/{late}", json={"owner": "anna"})
+    for key, (path, rows) in asked.items():
+        came = send(bare, key, rows, path)
+        assert (came.status_code, came.json()["added"]) == (200, 1)
+        assert send(bare, key, rows, path).headers[REPLAYED] == "true"
+
+
+def test_an_objection_that_overtook_its_lead_is_tried_anew_under_its_key(bare: Served) -> None:
+    def object_to(lead: str) -> Any:
+        path, body = f"/v1/leads/{lead}/do-not-score", {"do_not_score": True}
+        return bare.put(path, json=body, headers={HEADER: "k"})
+
+    assert object_to("L-9").status_code == 404
     bare.put("/v1/leads/L-9", json={"owner": "anna"})
-    again = send(bare, "k", stranger)
-    assert (again.status_code, again.content) == (422, first.content)
-    assert again.headers["content-type"] == "application/problem+json"
-    assert send(bare, "k2", stranger).json()["added"] == 1
+    assert object_to("L-9").status_code == 200
+
+
+def test_what_was_written_is_answered_alike_though_a_row_of_it_was_refused(bare: Served) -> None:
+    rows = [event(1), event(1, lead="L-9")]
+    first = send(bare, "k", rows)
+    assert (first.json()["added"], len(first.json()["rejected"])) == (1, 1)
+    bare.put("/v1/leads/L-9", json={"owner": "anna"})
+    assert send(bare, "k", rows).content == first.content
+    assert stored(bare) == 1
+
+
+def test_a_batch_of_strangers_is_scored_once_they_are_there(served_lite: Served) -> None:
+    def ask(*leads: str) -> Any:
+        body = {"leads": [{"lead": lead} for lead in leads]}
+        headers = {HEADER: " ".join(leads)}
+        return served_lite.post("/v1/scores/batch", json=body, headers=headers)
+
+    assert ask("N-1", "N-2").json()["scored"] == 0
+    half = ask("L-0001", "N-1")
+    served_lite.put("/v1/leads/N-1", json={"owner": "anna"})
+    served_lite.clock.now += SECOND
+    assert ask("N-1", "N-2").json()["scored"] == 1
+    assert ask("L-0001", "N-1").content == half.content
+    assert ask("N-1", "N-2").headers[REPLAYED] == "true"
+
+
+def test_whoever_is_refused_too_late_is_told_what_another_wrote_meanwhile(
+    bare: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request hangs for minutes before it is refused; its sender has long asked again."""
+    written: list[Any] = []
+
+    def hangs(*_: Any, **__: Any) -> Any:
+        monkeypatch.undo()
+        bare.clock.now += HELD
+        bare.put("/v1/leads/L-9", json={"owner": "anna"})
+        written.append(send(bare, "k", [event(1, lead="L-9")]))
+        raise InputError("none of the 1 rows could be stored")
+
+    monkeypatch.setattr(ingest_routes, "take", hangs)
+    late = send(bare, "k", [event(1, lead="L-9")])
+    assert (late.status_code, late.content) == (200, written[0].content)
+    assert stored(bare) == 1
+
+
+def test_a_key_that_was_given_back_is_no_longer_the_refused_requests(bare_lite: Served) -> None:
+    """A claim lost to another who was refused: its key may name another request by now."""
+    store = bare_lite.store
+
+    def claimed(fingerprint: str, now: int) -> idempotency.Claim:
+        with store.write() as connection:
+            found = idempotency.claim(connection, "key crm", "k", fingerprint, [], now)
+        assert isinstance(found, idempotency.Claim)
+        return found
+
+    slow, quick = claimed("f", NOW), claimed("f", NOW + HELD)
+    with store.write() as connection:
+        assert idempotency.release(connection, quick) is None
+    other = claimed("another", NOW + HELD)
+    told = idempotency.Answer(200, "application/json", "{}")
+    with store.write() as connection:
+        idempotency.keep(connection, other, told)
+        assert idempotency.release(connection, slow) is None
+        mine = idempotency.Answer(409, "application/json", "[]")
+        assert idempotency.finish(connection, slow, mine) == mine
+        assert idempotency.release(connection, other) == told
 
 
 @pytest.mark.parametrize(
@@ -281,7 +370,7 @@ def dying(where: str) -> Iterator[None]:
         raise _DiedError
 
     patch.setattr(Once, "keep" if where == "before" else "finish", die)
-    patch.setattr(Once, "release", lambda _: None)
+    patch.setattr(Once, "release", die)
     try:
         yield
     finally:
@@ -340,13 +429,15 @@ class _Sender(RuleBasedStateMachine):
         if answer.status_code == 409:
             assert self.served.clock.now < self.held[key]
             return
+        if body == 3:
+            # Nothing was written: the key is free again, for whatever request.
+            assert answer.status_code == 422
+            assert self.asked.pop(key, 3) == 3
+            return
         self.asked[key] = body
         told = (answer.status_code, answer.content)
-        if body == 3:
-            assert answer.status_code == 422
-        else:
-            assert answer.status_code == 200
-            self.committed.add(body)
+        assert answer.status_code == 200
+        self.committed.add(body)
         assert self.told.setdefault(key, told) == told
 
     @rule()
