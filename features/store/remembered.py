@@ -165,6 +165,7 @@ def restore_without_erased(
         ConflictError: there is a database already, or tombstones are of another installation.
         StoreError: the backup, or what is remembered of erasures, is damaged.
     """
+    place = place.resolve()  # or what lies beside `.` would be looked for inside it
     told = read(place.parent / FILE).with_others(read(home / FILE))
     told = _with_copies(told, place)
     again = 0

@@ -160,11 +160,12 @@ class Crew:
 
     def _backup(self, now: int, _stop: Callable[[], bool]) -> Said:
         """One a day (UTC); a copy that was killed is begun anew."""
+        home = self.workspace.backups
         if not self.workspace.store.is_sqlite:
+            remember(self.workspace.store, home)
             return {
                 "skipped": "PostgreSQL is backed up by its own programs, see docs/operations.md"
             }
-        home = self.workspace.backups
         place = home / f"{to_datetime(now):%Y-%m-%d}"
         unfinished = home / f".{place.name}"
         if place.exists():
@@ -175,5 +176,6 @@ class Crew:
             unfinished.rename(place)
         except OSError as error:
             raise ConflictError(f"{place} cannot be made: {error.strerror}") from error
+        removed = drop_old(home)
         remember(self.workspace.store, home)
-        return {"place": str(place), "bytes": size, "removed": drop_old(home)}
+        return {"place": str(place), "bytes": size, "removed": removed}

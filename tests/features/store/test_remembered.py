@@ -180,6 +180,21 @@ def test_on_a_new_machine_the_copies_and_the_file_beside_them_are_enough(
     assert read(there / "backups" / FILE) == read(home / FILE)
 
 
+def test_what_lies_beside_a_copy_is_found_from_within_it(
+    sqlite_store: Store,
+    home: Path,
+    definition_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(sqlite_store)
+    back_up(sqlite_store, definition_file, home / "2026-05-01")
+    forget(sqlite_store, PERSON, STRANGER)
+    remember(sqlite_store, home)
+    monkeypatch.chdir(home / "2026-05-01")
+    assert restored(Path(), tmp_path / "there") == 3
+
+
 @pytest.mark.parametrize("has_secret", [False, True])
 def test_a_newer_copy_beside_an_older_one_knows_who_was_erased(
     sqlite_store: Store, definition_file: Path, tmp_path: Path, has_secret: bool

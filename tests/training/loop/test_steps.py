@@ -18,9 +18,11 @@ from sqlalchemy import update
 from features.clock import DAY
 from features.definition import Definition
 from features.store.backup import KEPT_DAILY, restore
+from features.store.consent import bury
 from features.store.engine import Store
 from features.store.ledger import scores
 from features.store.outcomes import count_deals
+from features.store.remembered import FILE, read
 from models.workspace import Workspace
 from training.loop import steps as steps_module
 from training.loop.steps import Crew
@@ -125,6 +127,10 @@ def test_postgresql_is_left_to_its_own_programs(
     workspace = workspace_of(postgres_store, tmp_path)
     assert "its own programs" in ran(workspace, "backup").said["skipped"]
     assert not (tmp_path / "backups").exists()
+    with postgres_store.write() as connection:
+        bury(connection, "L-1", NOW)
+    ran(workspace, "backup", NOW + DAY)
+    assert list(read(tmp_path / "backups" / FILE).erased_at.values()) == [NOW]
     workspace.store.close()
 
 
