@@ -88,11 +88,8 @@ class _Pull:
         """Write what rows say, and what waited for leads that are here by now."""
         in_step(connection)  # or a lead could be erased between the question and the writing
         waited = who_waits(connection, self.config.name)
-        named = {deal.lead for deal in (*told.deals, *waited)}
-        keys = lead_keys(connection, named)
-        gone = erased(connection, named - keys.keys())
-        # Older versions let deals of erased leads wait.
-        stop_waiting(connection, [deal for deal in waited if deal.lead in gone])
+        keys = lead_keys(connection, {deal.lead for deal in (*told.deals, *waited)})
+        gone = _without_erased(connection, [*told.deals, *waited], keys)
         late = [deal for deal in told.deals if deal.lead not in keys.keys() | gone]
         fresh = {(deal.source, deal.external_id) for deal in told.deals}
         ready = [d for d in waited if d.lead in keys and (d.source, d.external_id) not in fresh]
@@ -231,6 +228,16 @@ def _annulled(deal: Deal, known: Mapping[tuple[str, str], Deal], now: int) -> De
     here = known[deal.source, str(deal.external_id)]
     recorded = max(deal.recorded_at, here.recorded_at + 1)
     return replace(here, ending="void", recorded_at=min(recorded, now))
+
+
+def _without_erased(
+    connection: Connection, given: Sequence[Deal], keys: Mapping[str, int]
+) -> set[str]:
+    """Which leads of these deals were erased; nothing of them waits any more."""
+    gone = erased(connection, {deal.lead for deal in given} - keys.keys())
+    # Older versions let them wait; and what waits may be told anew as an erased lead's.
+    stop_waiting(connection, [deal for deal in given if deal.lead in gone])
+    return gone
 
 
 def _of_erased(deal: Deal) -> Problem:
