@@ -90,6 +90,11 @@ class Workspace:
         return self.data_dir / "bundles"
 
     @property
+    def backups(self) -> Path:
+        """The directory of the daily copies, and of what is remembered of erasures."""
+        return self.data_dir / "backups"
+
+    @property
     def sources_path(self) -> Path:
         """The file that says where outcomes are fetched from."""
         return self.sources_file or self.definition_path.with_name("sources.yaml")

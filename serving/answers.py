@@ -6,7 +6,7 @@ They document and test the API; answers themselves are made of plain data that i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -200,8 +200,15 @@ class PutAnswer(BaseModel):
     warning: str | None = Field(None, description="Why there is no score.")
 
 
+class CopyAnswer(BaseModel):
+    """A daily backup that may still hold an erased person."""
+
+    day: date = Field(description="When it was made.")
+    goes: date = Field(description="The day on which the worker drops it, if it makes one a day.")
+
+
 class ErasedAnswer(BaseModel):
-    """What was erased: rows by table, and what else named the lead."""
+    """What was erased: rows by table, and what else named the lead; and what still does."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -212,9 +219,11 @@ class ErasedAnswer(BaseModel):
                     "events": 14,
                     "stages": 1,
                     "deals": 1,
+                    "waiting": 0,
                     "scores": 9,
                     "replies": 1,
                     "rejected_rows": 0,
+                    "backups": [{"day": "2026-04-30", "goes": "2026-05-07"}],
                 }
             ]
         }
@@ -225,9 +234,13 @@ class ErasedAnswer(BaseModel):
     events: int
     stages: int
     deals: int
+    waiting: int = Field(description="Deals a CRM told of that waited for the lead.")
     scores: int = Field(description="Made anonymous: that somebody got such a score is left.")
     replies: int = Field(description="Answers kept under an Idempotency-Key.")
     rejected_rows: int = Field(description="Rows in files of rejected rows.")
+    backups: list[CopyAnswer] = Field(
+        description="The worker's copies that may still hold the person; a restore forgets it again."
+    )
 
 
 class PastScore(BaseModel):

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from features.errors import BundleError, PropensityError
 from features.store.migrate import revisions
+from features.store.remembered import FILE, known, read
 from models.bundle import read_bundle
 from models.workspace import Workspace
 
@@ -132,6 +133,18 @@ def _is_there(workspace: Workspace) -> bool:
     return not kind.startswith("sqlite") or Path(path).exists()
 
 
+def _erasures(workspace: Workspace) -> Iterator[Finding]:
+    """Whether everybody who was erased is: a database restored by hand knows nothing of it."""
+    if not _is_there(workspace) or len(set(revisions(workspace.store))) > 1:
+        return
+    told = read(workspace.backups / FILE)
+    with workspace.store.read() as connection:
+        lacking = told.erased_at.keys() - known(connection).erased_at.keys()
+    if lacking:
+        said = f"{len(lacking)} leads were erased of which the database does not know it"
+        yield Finding("erasures", "broken", said, "Run `propensity erase-again`.")
+
+
 def _definition(workspace: Workspace) -> Iterator[Finding]:
     agreed = workspace.definition()
     said = f"{workspace.definition_path}: {agreed.name}, {agreed.hash[:12]}"
@@ -192,4 +205,4 @@ def _host(uri: str) -> str:
     return urlsplit(uri).netloc.rpartition("@")[2]
 
 
-_LOOKS = (_versions, _data_directory, _sqlite, _store, _definition, _champion, _mlflow)
+_LOOKS = (_versions, _data_directory, _sqlite, _store, _erasures, _definition, _champion, _mlflow)

@@ -104,8 +104,6 @@ def take(
     now: int,
     once: Once,
     source: str | None = None,
-    *,
-    keeps_refusals: bool = True,
 ) -> Taken:
     """Store the good rows in one transaction, and name the bad ones.
 
@@ -116,18 +114,14 @@ def take(
         now: the present instant.
         once: the request, whose answer is kept with what it wrote.
         source: who sends them, whatever the rows say; None: as the rows say.
-        keeps_refusals: whether the request is refused for good when the store refuses every row.
 
     Raises:
         InputError: there was not one good row.
     """
     records, problems = _read(sort, rows, parts.live.agreed, now, source)
+    taken = Taken(0, 0, problems, ())
     if records:
-        if keeps_refusals:
-            once.ran()
         taken = _written(parts, sort, records, problems, now, once)
-    else:
-        taken = Taken(0, 0, problems, ())
     parts.metrics.count_facts(sort.name, taken.added, taken.unchanged, len(taken.problems))
     if len(taken.problems) == len(rows):
         error = InputError(f"none of the {len(rows)} rows could be stored")
@@ -187,7 +181,6 @@ def put(parts: Service, lead: str, given: LeadRequest, now: int, once: Once) -> 
         InputError: the lead breaks the rules; nothing is stored.
     """
     version = of_lead(lead, given, parts.live.agreed, now)
-    once.ran()
     with parts.store.write() as connection:
         if _says_nothing_new(given, version, latest_version(connection, lead)):
             report = IngestReport(unchanged=1)

@@ -1,8 +1,8 @@
 """Was this asked before? A request with an `Idempotency-Key` is carried out once, and answered alike.
 
-What could not be read, and what a caller may not do, leaves no trace and can be sent again corrected.
-Whatever ran is answered the same for three days, refusals included; only what broke down here (5xx) can
-be tried again under the same key. One key names one request: method, address and body, byte for byte.
+What was written is answered the same for three days. A request under which nothing was written leaves no
+trace, whoever refused it and why: corrected, or once its lead is there, it is tried anew under the same
+key. One key names one request: method, address and body, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from features.store import idempotency
 from features.store.access import Caller
 from features.store.engine import Connection, Store
 from features.store.idempotency import Answer, Busy, Claim, Reused
-from serving.errors import InFlightError, KeyReusedError, as_response, report_of
+from serving.errors import InFlightError, KeyReusedError
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
@@ -44,7 +44,7 @@ class Once:
     def __init__(self, store: Store, claim: Claim) -> None:
         self._store = store
         self._claim = claim
-        self.has_run = False
+        self._is_for_nothing = False
 
     def keep(self, connection: Connection, answer: Response) -> None:
         """Keep what will be answered, in the transaction of what was written.
@@ -53,21 +53,24 @@ class Once:
         """
         idempotency.keep(connection, self._claim, _kept(answer))
 
-    def ran(self) -> None:
-        """From here on a refusal is the answer, and will be repeated."""
-        self.has_run = True
+    def was_for_nothing(self) -> None:
+        """All that was asked for is refused in the answer: it is not to be kept."""
+        self._is_for_nothing = True
 
     def finish(self, answer: Response) -> Response:
         """Keep the answer for good; what is to be sent."""
+        if self._is_for_nothing:
+            return self.release() or answer
         given = _kept(answer)
         with self._store.write() as connection:
             told = idempotency.finish(connection, self._claim, given)
         return answer if told == given else _response(told)
 
-    def release(self) -> None:
-        """Let the request be made anew."""
+    def release(self) -> Response | None:
+        """Let the request be made anew; what is to be sent instead where something was written."""
         with self._store.write() as connection:
-            idempotency.release(connection, self._claim)
+            told = idempotency.release(connection, self._claim)
+        return None if told is None else _response(told)
 
 
 class Unkeyed(Once):
@@ -75,7 +78,6 @@ class Unkeyed(Once):
 
     def __init__(self) -> None:
         """Nothing is needed."""
-        self.has_run = False
 
     def keep(self, connection: Connection, answer: Response) -> None:
         """Nothing is kept."""
@@ -84,8 +86,12 @@ class Unkeyed(Once):
         """What is to be sent."""
         return answer
 
-    def release(self) -> None:
+    def was_for_nothing(self) -> None:
+        """Nothing would be kept."""
+
+    def release(self) -> Response | None:
         """Nothing was held."""
+        return None
 
 
 def once_of(request: Request) -> Once:
@@ -161,10 +167,11 @@ async def carried_out(
     try:
         response = await answer(request)
     except PropensityError as error:
-        if not once.has_run or error.status >= 500:
-            await run_in_threadpool(once.release)
+        told = await run_in_threadpool(once.release)
+        # Another who asked the same may have written it since this one was too slow.
+        if told is None or error.status >= 500:
             raise
-        response = as_response(report_of(error, request.state.request_id))
+        return told
     except BaseException:
         await run_in_threadpool(once.release)
         raise

@@ -62,20 +62,29 @@ def erase(
     """Forget a person: all facts, and whose the scores were. The lead is refused from then on."""
     from features.store.erasure import compact, flush, forget_in_files
     from features.store.erasure import erase as forget
+    from features.store.remembered import copies_left
 
     workspace = _current()
     if not yes:
         typer.confirm(f"Erase all of {lead}? It cannot be undone", abort=True, err=True)
+    at = now()
     with workspace.store.write() as connection:
-        done = forget(connection, lead, by=getpass.getuser(), now=now())
+        done = forget(connection, lead, by=getpass.getuser(), now=at)
     (compact if vacuum else flush)(workspace.store)
+    copies = copies_left(workspace.store, workspace.backups, lead, at)
     rows = forget_in_files(workspace.data_dir / "rejects", lead)
-    content = {**done.to_json(), "rejected_rows": rows}
-    figures = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in content.items() if n)
+    counts = {**done.to_json(), "rejected_rows": rows}
+    figures = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
+    for copy in copies:
+        err.print(
+            f"The backup of {copy.day} may still hold it; with one a day it goes on {copy.goes}.",
+            highlight=False,
+        )
     err.print(
-        "Backups and your own exports still hold what they held: see docs/operations.md.",
+        "Copies and exports that lie elsewhere hold what they held: see docs/operations.md.",
         highlight=False,
     )
+    content = {**counts, "backups": [copy.to_json() for copy in copies]}
     tell(content, f"erased: {figures or 'nothing was left to erase'}", as_json)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,11 @@ def backup(
 ) -> None:
     """Copy database, models and definition into a directory, while the service runs (SQLite)."""
     from features.store.backup import back_up
+    from features.store.remembered import remember
 
     workspace = here()
     size = back_up(workspace.store, workspace.definition_path, place)
+    remember(workspace.store, workspace.backups)
     tell({"place": str(place), "bytes": size}, escape(f"{size:,} bytes in {place}"), as_json)
 
 
@@ -33,19 +36,57 @@ def restore(
     place: Annotated[Path, typer.Argument(help="What `propensity backup` made.")],
     as_json: Json = False,
 ) -> None:
-    """Bring a backup back into an empty data directory (SQLite)."""
+    """Bring a backup back into an empty data directory (SQLite), without whom was erased since."""
     from features.errors import StoreError
-    from features.store.backup import restore as run
     from features.store.engine import Store
+    from features.store.remembered import restore_without_erased
 
     workspace = here()
     kind, _, path = workspace.database_url.partition(":///")
     if not kind.startswith("sqlite"):
         hint = "PostgreSQL: pg_restore; docs/operations.md says how."
         raise StoreError("only an SQLite file is restored by this command", hint=hint)
-    run(place, Path(path), workspace.definition_path)
+    again = restore_without_erased(
+        place,
+        Path(path),
+        workspace.definition_path,
+        workspace.backups,
+        by=getpass.getuser(),
+        now=present(),
+    )
     Store(workspace.database_url).check()
-    tell({"database": path}, escape(f"{path} is back; run `propensity doctor`"), as_json)
+    words = escape(f"{path} is back; {_again_words(again)}; run `propensity doctor`")
+    tell({"database": path, "erased_again": again}, words, as_json)
+
+
+@app.command("erase-again")
+def erase_again(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="What is remembered; by default erased.json among the backups."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """After a restore by PostgreSQL's programs: erase again whoever was erased since the backup."""
+    from features.errors import NotFoundError
+    from features.store.erasure import flush
+    from features.store.migrate import require_current
+    from features.store.remembered import FILE, forget_again, read, remember
+
+    workspace = here()
+    require_current(workspace.store)
+    path = file or workspace.backups / FILE
+    if not path.exists():
+        raise NotFoundError(f"nothing is remembered of erasures in {path}", hint="Name the file.")
+    with workspace.store.write() as connection:
+        again = forget_again(connection, read(path), by=getpass.getuser(), now=present())
+    flush(workspace.store)
+    remember(workspace.store, workspace.backups)
+    tell({"erased_again": again}, _again_words(again), as_json)
+
+
+def _again_words(again: int) -> str:
+    return f"{again:,} leads that were erased since the backup were erased again"
 
 
 @app.command()

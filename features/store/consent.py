@@ -34,6 +34,9 @@ tombstones = Table(
     Column("erased_at", Instant, nullable=False),
 )
 
+OF_LEADS = "leads"
+"""The name of the secret under which leads are hashed."""
+
 _LOCK = 7_205_001
 """The advisory lock's number on PostgreSQL; SQLite lets one writer in at a time anyway."""
 
@@ -84,7 +87,7 @@ def lead_hash(connection: Connection, lead_id: str) -> str:
 
 def lead_hashes(connection: Connection, texts: Sequence[str]) -> list[str]:
     """Keyed hashes of texts, in their order; see `lead_hash`. A first use makes the key."""
-    key = bytes.fromhex(_secret(connection, "leads"))
+    key = bytes.fromhex(_secret(connection, OF_LEADS))
     return [
         hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
         for text in texts

@@ -38,24 +38,38 @@ _COARSE = 2
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was deleted: rows by table; `scores` were made anonymous, `answers` were kept replies."""
+    """What was deleted: rows by table, deals that waited for the lead, `replies` that were kept.
+
+    `scores` were made anonymous.
+    """
 
     facts: Mapping[str, int]
+    waiting: int
     scores: int
     replies: int
+
+    def __bool__(self) -> bool:
+        """Whether there was anything to delete."""
+        return any(self.to_json().values())
 
     def __add__(self, other: Erased) -> Erased:
         """What was deleted of both."""
         facts = {name: n + other.facts[name] for name, n in self.facts.items()}
-        return Erased(facts, self.scores + other.scores, self.replies + other.replies)
+        return Erased(
+            facts,
+            self.waiting + other.waiting,
+            self.scores + other.scores,
+            self.replies + other.replies,
+        )
 
     def to_json(self) -> dict[str, int]:
         """Counts only."""
-        return {**self.facts, "scores": self.scores, "replies": self.replies}
+        of_others = {"waiting": self.waiting, "scores": self.scores, "replies": self.replies}
+        return {**self.facts, **of_others}
 
 
 def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
-    """Forget a lead, and refuse it from now on; doing it again changes nothing.
+    """Forget a lead, and refuse it from now on; again, only what has come to be there since goes.
 
     Args:
         connection: from `Store.write`.
@@ -71,31 +85,36 @@ def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
     # Scores of leads that only requests described have no key, and each is another's.
     of_lead = scores.c.lead_id == lead_id
     of_lead = of_lead if key is None else or_(of_lead, scores.c.lead == key)
-    known = key is not None or connection.execute(select(scores.c.id).where(of_lead)).first()
-    if not known:
-        if erased(connection, [lead_id]):
-            return Erased({table.name: 0 for table in _FACTS}, 0, 0)
-        raise NotFoundError("there is no such lead", hint="Was its id written as in the CRM?")
+    score_ids = list(connection.execute(select(scores.c.id).where(of_lead)).scalars())
     # What became one with this lead is the same person.
     parts = [erase(connection, name, by=by, now=now) for name in parts_of(connection, key)]
+    waited = connection.execute(delete(waiting).where(waiting.c.lead_id == lead_id)).rowcount
+    anonymous = _anonymise(connection, score_ids)
+    facts = _forget_facts(connection, key)
+    done = Erased(facts, waited, anonymous, forget_lead(connection, lead_id))
+    if key is None and not done and not erased(connection, [lead_id]):
+        raise NotFoundError("there is no such lead", hint="Was its id written as in the CRM?")
+    if key is not None or done:
+        bury(connection, lead_id, now)
+        named = lead_hash(connection, lead_id)
+        entry = Entry(at=now, actor=by, action="lead_erased", object=named, detail=done.to_json())
+        note(connection, entry)
+    return sum(parts, done)
+
+
+def _forget_facts(connection: Connection, key: int | None) -> dict[str, int]:
+    """Delete a lead and all that is recorded of it; how many facts, by table."""
+    if key is None:
+        return {table.name: 0 for table in _FACTS}
     connection.execute(delete(current).where(current.c.lead == key))
     connection.execute(delete(shown).where(shown.c.lead == key))
-    connection.execute(delete(waiting).where(waiting.c.lead_id == lead_id))
     forget_merges(connection, key)
     facts = {
         table.name: connection.execute(delete(table).where(table.c.lead == key)).rowcount
         for table in _FACTS
     }
-    anonymous = _anonymise(
-        connection, [r.id for r in connection.execute(select(scores.c.id).where(of_lead))]
-    )
-    done = Erased(facts, anonymous, forget_lead(connection, lead_id))
     connection.execute(delete(leads).where(leads.c.id == key))
-    bury(connection, lead_id, now)
-    named = lead_hash(connection, lead_id)
-    entry = Entry(at=now, actor=by, action="lead_erased", object=named, detail=done.to_json())
-    note(connection, entry)
-    return sum(parts, done)
+    return facts
 
 
 def _anonymise(connection: Connection, ids: Sequence[int]) -> int:

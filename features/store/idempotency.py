@@ -1,7 +1,8 @@
 """Was this asked before, and what was answered? Requests under a key, each carried out once.
 
 A request is claimed before it runs, in a transaction of its own, so that all workers see it. What it
-answers is kept in the transaction of what it writes: after a crash either both are there or neither.
+answers is kept in the transaction of what it writes: after a crash either both are there or neither. A
+claim under which nothing was written is given back, and the request can be made anew.
 The first answer kept as final is everybody's, also that of whoever was slower. An answer may tell of a
 person, so it is known whom it is about, and erasing the person deletes it.
 """
@@ -29,7 +30,7 @@ from sqlalchemy import (
 
 from features.clock import HOUR, SECOND
 from features.errors import ConflictError
-from features.store.consent import in_step, lead_hash, lead_hashes
+from features.store.consent import in_step, lead_hash, lead_hashes, tombstones
 from features.store.ingest import insert_ignoring
 from features.store.tables import Instant, metadata
 
@@ -74,10 +75,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to carry a request out: `token` is its holder's."""
+    """The right to carry a request out: `token` is its holder's, `fingerprint` the request's."""
 
     id: str
     token: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def claim(
     if insert_ignoring(connection, requests, [row]):
         links = [{"request": id_, "lead": lead} for lead in _hashed(connection, leads)]
         insert_ignoring(connection, about, links)
-        return Claim(id_, token)
+        return Claim(id_, token, print_)
     known = connection.execute(select(requests).where(requests.c.id == id_).with_for_update()).one()
     if known.fingerprint != print_:
         return Reused()
@@ -134,7 +136,7 @@ def claim(
         return Busy()
     taken = {"token": token, "held_until": now + HELD}
     connection.execute(update(requests).where(requests.c.id == id_).values(taken))
-    return Claim(id_, token)
+    return Claim(id_, token, print_)
 
 
 def keep(connection: Connection, mine: Claim, answer: Answer) -> None:
@@ -157,20 +159,31 @@ def finish(connection: Connection, mine: Claim, answer: Answer) -> Answer:
     """
     if _put(connection, mine, answer, is_final=True):
         return answer
-    row = connection.execute(select(requests).where(requests.c.id == mine.id)).first()
-    if row is None or row.answer is None:
-        return answer
-    return Answer(row.status, row.media_type, row.answer)
+    return _kept_for(connection, mine) or answer
 
 
-def release(connection: Connection, mine: Claim) -> None:
-    """Give a claim back; what was written and kept meanwhile stays as it was kept."""
-    held = (requests.c.id == mine.id, requests.c.token == mine.token)
-    row = connection.execute(select(requests.c.answer).where(*held).with_for_update()).first()
-    if row is not None and row.answer is None:
-        _forget(connection, [mine.id])
-    elif row is not None:
+def release(connection: Connection, mine: Claim) -> Answer | None:
+    """Give a claim back, unless something was written under it.
+
+    Returns:
+        What was kept with what was written, by whoever had the claim; None: it can be made anew.
+    """
+    named = select(requests.c.id).where(requests.c.id == mine.id)
+    connection.execute(named.with_for_update()).first()  # nobody takes it over meanwhile
+    if (kept := _kept_for(connection, mine)) is not None:
         _settle(connection, mine.id)
+        return kept
+    held = named.where(requests.c.token == mine.token)
+    _forget(connection, list(connection.execute(held).scalars()))
+    return None
+
+
+def _kept_for(connection: Connection, mine: Claim) -> Answer | None:
+    """What was kept for this request; after a claim was given back, its key may name another one."""
+    query = select(requests.c.status, requests.c.media_type, requests.c.answer)
+    same = (requests.c.id == mine.id, requests.c.fingerprint == mine.fingerprint)
+    row = connection.execute(query.where(*same, requests.c.answer.is_not(None))).first()
+    return None if row is None else Answer(row.status, row.media_type, row.answer)
 
 
 def forget_lead(connection: Connection, lead_id: str) -> int:
@@ -179,6 +192,12 @@ def forget_lead(connection: Connection, lead_id: str) -> int:
     found = [row.request for row in connection.execute(query)]
     _forget(connection, found)
     return len(found)
+
+
+def forget_buried(connection: Connection) -> None:
+    """Delete every answer that may be about a lead that was erased."""
+    query = select(about.c.request).join(tombstones, tombstones.c.hash == about.c.lead)
+    _forget(connection, list(connection.execute(query).scalars()))
 
 
 def forget_given(connection: Connection, lead_id: str) -> int:

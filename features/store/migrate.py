@@ -17,11 +17,22 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def upgrade(store: Store) -> None:
-    """Create the tables, or bring them to the newest revision; harmless when they are."""
-    from alembic import command
+    """Create the tables, or bring them to the newest revision; harmless when they are.
 
-    with store.write() as connection:
-        command.upgrade(_config(connection), "head")
+    Raises:
+        StoreError: this version does not know the database's revision.
+    """
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        with store.write() as connection:
+            command.upgrade(_config(connection), "head")
+    except CommandError as error:
+        raise StoreError(
+            f"the database {store.name} cannot be upgraded: {error}",
+            hint="A newer version of this program made it: use that one.",
+        ) from error
 
 
 def revisions(store: Store) -> tuple[str | None, str]:

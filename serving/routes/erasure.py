@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from features.store.erasure import erase, flush, forget_in_files
+from features.store.remembered import copies_left
 from serving.answers import ErasedAnswer
 from serving.deps import CallerDep, NowDep, ServiceDep
 from serving.limits import JsonRoute
@@ -26,5 +27,7 @@ def erase_lead(lead: LeadPath, parts: ServiceDep, caller: CallerDep, now: NowDep
     with parts.store.write() as connection:
         done = erase(connection, lead, by=caller.name, now=now)
     flush(parts.store)
+    copies = copies_left(parts.store, parts.workspace.backups, lead, now)
     rows = forget_in_files(parts.workspace.data_dir / "rejects", lead)
-    return JSONResponse({**done.to_json(), "rejected_rows": rows})
+    backups = [copy.to_json() for copy in copies]
+    return JSONResponse({**done.to_json(), "rejected_rows": rows, "backups": backups})

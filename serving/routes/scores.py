@@ -20,7 +20,7 @@ from features.store.ledger import score_history
 from serving.addresses import lead_of
 from serving.answers import BatchAnswer, HistoryAnswer, ScoreAnswer, moment
 from serving.contracts import EXAMPLE_LEAD, BatchRequest, ScoreRequest, Text, read_part
-from serving.deps import CallerDep, Conn, NowDep, RequestIdDep, Service, ServiceDep
+from serving.deps import CallerDep, Conn, NowDep, OnceDep, RequestIdDep, Service, ServiceDep
 from serving.errors import FirstProblems, TooLargeError, most_of_each, report_of
 from serving.limits import SHORT, Answering, JsonRoute
 from serving.records import instant_asked, of_score_request
@@ -120,6 +120,7 @@ def score_leads(
     parts: ServiceDep,
     now: NowDep,
     request_id: RequestIdDep,
+    once: OnceDep,
     reasons: ReasonsQuery = TOP,
 ) -> Response:
     """Score many leads; each row is answered by itself, and one bad row spoils nothing."""
@@ -131,6 +132,8 @@ def score_leads(
     results: list[Result] = [next(scored) if isinstance(ask, Ask) else ask for ask in asks]
     parts.metrics.count_scores(results, occasion.channel)
     n = sum(isinstance(result, LeadScore) for result in results)
+    if not n:
+        once.was_for_nothing()
     most = most_of_each(len(results) - n)
     rows = [_row(i, result, request_id, most) for i, result in enumerate(results)]
     return JSONResponse({"scored": n, "refused": len(rows) - n, "results": rows})

@@ -104,7 +104,7 @@ def _taken(
     parts: Service, message: WebhookMessage, source: str, now: int, request_id: str, once: Once
 ) -> Response:
     sort = _SORTS[message.type]
-    taken = take(parts, sort, message.data, now, once, source, keeps_refusals=False)
+    taken = take(parts, sort, message.data, now, once, source)
     response = taken.answer(rescored=0)
     response.background = BackgroundTask(rescore, parts, taken.leads, now, request_id)
     return response

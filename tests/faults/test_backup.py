@@ -154,6 +154,7 @@ def test_the_commands_do_what_they_say(
 
     new = tmp_path / "new"
     assert run(served.workspace.data_dir, "backup", str(tmp_path / "safe"))["bytes"] > 100_000
-    assert run(new, "restore", str(tmp_path / "safe"))["database"] == str(new / "propensity.db")
+    back = {"database": str(new / "propensity.db"), "erased_again": 0}
+    assert run(new, "restore", str(tmp_path / "safe")) == back
     told = run(new, "prune", "--older-than", "30")
     assert told == {"scores": 0, "prunable": 0, "removed": 0}

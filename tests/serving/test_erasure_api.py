@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from sqlalchemy import select
 
 from features.clock import DAY, SECOND, iso
 from features.store.audit import links, verify
+from features.store.backup import back_up
 from features.store.ledger import scores
+from features.store.remembered import FILE, read, restore_without_erased
 from features.store.schema import metadata
 from serving import scoring
 from serving.once import HEADER
@@ -85,6 +88,43 @@ def test_not_one_byte_of_the_name_is_left_under_the_data_directory(served_lite: 
     found = [p for p in sorted(home.rglob("*")) if p.is_file() and b"Quxenbach" in p.read_bytes()]
     assert found == []
     assert Path(str(served_lite.store.url.database)).stat().st_size > 0
+
+
+def test_the_answer_names_the_copies_that_may_still_hold_the_person(served_lite: Served) -> None:
+    backups = served_lite.workspace.backups
+    bring_in(served_lite)
+    for day in ("2026-04-28", "2026-05-01"):
+        back_up(served_lite.store, served_lite.workspace.definition_path, backups / day)
+    done = served_lite.call("DELETE", f"/v1/leads/{LEAD}")
+    assert done.json()["backups"] == [
+        {"day": "2026-04-28", "goes": "2026-05-07"},
+        {"day": "2026-05-01", "goes": "2026-05-08"},
+    ]
+    restore_without_erased(
+        backups / "2026-05-01",
+        backups.parent / "again.db",
+        backups.parent / "definition.yaml",
+        backups,
+        by="admin",
+        now=NOW,
+    )
+    assert b"Quxenbach" in (backups / "2026-05-01" / "propensity.db").read_bytes()
+    assert b"Quxenbach" not in (backups.parent / "again.db").read_bytes()
+    shutil.rmtree(backups / "2026-05-01")
+    again = served_lite.call("DELETE", f"/v1/leads/{LEAD}")
+    assert again.json()["backups"] == [{"day": "2026-04-28", "goes": "2026-05-07"}]
+
+
+def test_what_a_restore_needs_to_know_must_be_written_or_the_erasure_is_not_done(
+    served_lite: Served,
+) -> None:
+    bring_in(served_lite)
+    in_the_way = served_lite.workspace.backups
+    in_the_way.write_text("no directory", encoding="utf-8")
+    assert served_lite.call("DELETE", f"/v1/leads/{LEAD}").status_code == 503
+    in_the_way.unlink()
+    assert served_lite.call("DELETE", f"/v1/leads/{LEAD}").status_code == 200
+    assert len(read(in_the_way / FILE).erased_at) == 1
 
 
 def test_erasing_is_for_admins_and_is_in_the_audit_log_without_the_id(served_lite: Served) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,18 +16,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from served import Served, sign_in
 from sqlalchemy import func, select
+from stores import state
 
 from features.clock import DAY, SECOND, iso
+from features.errors import InputError
 from features.facts import LeadVersion
 from features.store import idempotency
 from features.store.access import remove_user
 from features.store.engine import Store
 from features.store.ingest import ingest
 from features.store.ledger import scores
+from features.store.merges import merges
 from features.store.tables import events
+from features.store.webhooks import add_sender, signature
 from serving.app import prune_kept
 from serving.once import HEADER, REPLAYED, Once
-from serving.security import SESSION_COOKIE
+from serving.routes import ingest as ingest_routes
+from serving.security import ACCESS, SESSION_COOKIE, SIGNED
 
 HELD = idempotency.HELD
 LEADS = ("L-1", "L-2")
@@ -127,15 +133,102 @@ def test_a_new_person_of_an_old_name_is_told_nothing_that_the_old_one_was(
     assert ask(NOW + 1).headers[REPLAYED] == "true"
 
 
-def test_a_refusal_of_the_store_is_repeated_as_it_was(bare: Served) -> None:
-    stranger = [event(1, lead="L-9")]
-    first = send(bare, "k", stranger)
-    assert (first.status_code, first.json()["problems"][0]["field"]) == (422, "lead")
+def test_what_overtook_its_lead_is_tried_anew_under_its_key(bare: Served) -> None:
+    late = "L-9"
+    asked: dict[str, tuple[str, Any]] = {
+        "fact": ("/v1/events", [event(1, lead=late)]),
+        "deal": ("/v1/deals", [{"lead": late, "ending": "won", "occurred_at": iso(NOW - DAY)}]),
+        "merge": ("/v1/merges", [{"lead": late, "survivor": "L-1"}]),
+    }
+    for key, (path, rows) in asked.items():
+        first = send(bare, key, rows, path)
+        assert (first.status_code, first.json()["problems"][0]["field"]) == (422, "lead")
+        again = send(bare, key, rows, path)
+        assert (again.status_code, REPLAYED in again.headers) == (422, False)
+    with bare.store.read() as connection:
+        for table in (idempotency.requests, idempotency.about):
+            assert connection.execute(select(table)).all() == []
+    bare.put(f"/v1/leads/{late}", json={"owner": "anna"})
+    for key, (path, rows) in asked.items():
+        came = send(bare, key, rows, path)
+        assert (came.status_code, came.json()["added"]) == (200, 1)
+        assert send(bare, key, rows, path).headers[REPLAYED] == "true"
+
+
+def test_an_objection_that_overtook_its_lead_is_tried_anew_under_its_key(bare: Served) -> None:
+    def object_to(lead: str) -> Any:
+        path, body = f"/v1/leads/{lead}/do-not-score", {"do_not_score": True}
+        return bare.put(path, json=body, headers={HEADER: "k"})
+
+    assert object_to("L-9").status_code == 404
     bare.put("/v1/leads/L-9", json={"owner": "anna"})
-    again = send(bare, "k", stranger)
-    assert (again.status_code, again.content) == (422, first.content)
-    assert again.headers["content-type"] == "application/problem+json"
-    assert send(bare, "k2", stranger).json()["added"] == 1
+    assert object_to("L-9").status_code == 200
+
+
+def test_what_was_written_is_answered_alike_though_a_row_of_it_was_refused(bare: Served) -> None:
+    rows = [event(1), event(1, lead="L-9")]
+    first = send(bare, "k", rows)
+    assert (first.json()["added"], len(first.json()["rejected"])) == (1, 1)
+    bare.put("/v1/leads/L-9", json={"owner": "anna"})
+    assert send(bare, "k", rows).content == first.content
+    assert stored(bare) == 1
+
+
+def test_a_batch_of_strangers_is_scored_once_they_are_there(served_lite: Served) -> None:
+    def ask(*leads: str) -> Any:
+        body = {"leads": [{"lead": lead} for lead in leads]}
+        headers = {HEADER: " ".join(leads)}
+        return served_lite.post("/v1/scores/batch", json=body, headers=headers)
+
+    assert ask("N-1", "N-2").json()["scored"] == 0
+    half = ask("L-0001", "N-1")
+    served_lite.put("/v1/leads/N-1", json={"owner": "anna"})
+    served_lite.clock.now += SECOND
+    assert ask("N-1", "N-2").json()["scored"] == 1
+    assert ask("L-0001", "N-1").content == half.content
+    assert ask("N-1", "N-2").headers[REPLAYED] == "true"
+
+
+def test_whoever_is_refused_too_late_is_told_what_another_wrote_meanwhile(
+    bare: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request hangs for minutes before it is refused; its sender has long asked again."""
+    written: list[Any] = []
+
+    def hangs(*_: Any, **__: Any) -> Any:
+        monkeypatch.undo()
+        bare.clock.now += HELD
+        bare.put("/v1/leads/L-9", json={"owner": "anna"})
+        written.append(send(bare, "k", [event(1, lead="L-9")]))
+        raise InputError("none of the 1 rows could be stored")
+
+    monkeypatch.setattr(ingest_routes, "take", hangs)
+    late = send(bare, "k", [event(1, lead="L-9")])
+    assert (late.status_code, late.content) == (200, written[0].content)
+    assert stored(bare) == 1
+
+
+def test_a_key_that_was_given_back_is_no_longer_the_refused_requests(bare_lite: Served) -> None:
+    """A claim lost to another who was refused: its key may name another request by now."""
+    store = bare_lite.store
+
+    def claimed(fingerprint: str, now: int) -> idempotency.Claim:
+        with store.write() as connection:
+            found = idempotency.claim(connection, "key crm", "k", fingerprint, [], now)
+        assert isinstance(found, idempotency.Claim)
+        return found
+
+    slow, quick = claimed("f", NOW), claimed("f", NOW + HELD)
+    with store.write() as connection:
+        assert idempotency.release(connection, quick) is None
+    other = claimed("another", NOW + HELD)
+    told = idempotency.Answer(200, "application/json", "{}")
+    with store.write() as connection:
+        idempotency.keep(connection, other, told)
+        assert idempotency.release(connection, slow) is None
+        mine = idempotency.Answer(409, "application/json", "[]")
+        assert idempotency.finish(connection, slow, mine) == mine
+        assert idempotency.release(connection, other) == told
 
 
 @pytest.mark.parametrize(
@@ -183,33 +276,76 @@ def test_the_longest_key_is_taken_and_reading_needs_none(bare_lite: Served) -> N
     assert bare_lite.get("/v1/leads/L-1", headers={HEADER: "x" * 999}).status_code == 200
 
 
-def test_every_write_of_the_api_can_be_asked_twice(served_lite: Served) -> None:
-    def twice(method: str, path: str, **body: Any) -> Any:
-        first, again = (
-            served_lite.call(method, path, headers={HEADER: f"{method} {path}"}, **body)
-            for _ in range(2)
-        )
-        assert first.status_code == 200, first.text
-        assert again.content == first.content
-        assert again.headers[REPLAYED] == "true"
-        return first.json()
+AT = iso(NOW)
+WRITES: dict[str, tuple[str, Any]] = {
+    "PUT /v1/leads/{lead}": ("/v1/leads/N-1", {"owner": "anna"}),
+    "POST /v1/scores": ("/v1/scores", {"lead": "N-1"}),
+    "POST /v1/scores/batch": ("/v1/scores/batch", {"leads": [{"lead": "N-1"}, {"lead": "L-0001"}]}),
+    "POST /v1/answers": (
+        "/v1/answers",
+        [{"lead": "N-1", "question": "pain", "answer": "Some", "occurred_at": AT}],
+    ),
+    "POST /v1/events": ("/v1/events", [event(1, lead="N-1")]),
+    "POST /v1/stages": (
+        "/v1/stages",
+        [{"lead": "N-1", "stage": "qualified", "occurred_at": AT}],
+    ),
+    "POST /v1/deals": ("/v1/deals", [{"lead": "N-1", "ending": "won", "occurred_at": AT}]),
+    "POST /v1/merges": ("/v1/merges", [{"lead": "L-0002", "survivor": "L-0003"}]),
+    "POST /v1/webhooks/{source}": (
+        "/v1/webhooks/crm",
+        {"type": "events", "timestamp": AT, "data": [event(2, lead="N-1")]},
+    ),
+    "PUT /v1/leads/{lead}/do-not-score": ("/v1/leads/N-1/do-not-score", {"do_not_score": True}),
+    "DELETE /v1/leads/{lead}": ("/v1/leads/N-1", None),
+}
+"""Every write of the API, in an order in which each has something to do."""
 
-    with served_lite.store.read() as connection:
-        before = connection.execute(select(func.count()).select_from(scores)).scalar_one()
-    assert twice("PUT", "/v1/leads/N-1", json={"owner": "anna"})["fate"] == "added"
-    served_lite.clock.now += SECOND  # what is recorded now is known a moment later
-    twice("POST", "/v1/scores", json={"lead": "N-1"})
-    twice("POST", "/v1/scores/batch", json={"leads": [{"lead": "N-1"}, {"lead": "L-0001"}]})
-    twice(
-        "POST", "/v1/stages", json=[{"lead": "N-1", "stage": "qualified", "occurred_at": iso(NOW)}]
-    )
-    deal = {"lead": "N-1", "ending": "won", "occurred_at": iso(NOW)}
-    assert twice("POST", "/v1/deals", json=[deal])["added"] == 1
-    twice("PUT", "/v1/leads/N-1/do-not-score", json={"do_not_score": True})
-    with served_lite.store.read() as connection:
-        after = connection.execute(select(func.count()).select_from(scores)).scalar_one()
-    assert after - before == 1 + 1 + 2 + 1 + 1  # put, score, batch, stage, deal: each once
-    assert twice("DELETE", "/v1/leads/N-1")["deals"] == 1
+FORMS = {"POST /sign-in", "POST /sign-out"}
+"""What browsers send, who know of no such key: who signs in twice is signed in twice."""
+
+
+def test_every_write_of_the_api_is_asked_twice_here() -> None:
+    writes = {route for route in ACCESS if route.partition(" ")[0] not in ("GET", "HEAD")}
+    assert writes - FORMS == set(WRITES), "a write without a case below, or a case without a write"
+
+
+def test_whatever_is_written_is_written_once_and_answered_alike(served_lite: Served) -> None:
+    with served_lite.store.write() as connection:
+        secret = add_sender(connection, "crm", NOW)
+
+    def ask(route: str) -> Any:
+        path, given = WRITES[route]
+        body = b"" if given is None else json.dumps(given).encode()
+        headers = {HEADER: route}
+        if route in SIGNED:
+            at = str(served_lite.clock.now // SECOND)
+            signed = signature(secret, route, at, body)
+            headers = {"webhook-id": route, "webhook-timestamp": at}
+            headers["webhook-signature"] = signed
+        return served_lite.call(route.partition(" ")[0], path, content=body, headers=headers)
+
+    for route in WRITES:
+        before = _all_that_is_written(served_lite)
+        first = ask(route)
+        assert first.status_code == 200, (route, first.text)
+        written = _all_that_is_written(served_lite)
+        assert written != before, f"{route} had nothing to do"
+        served_lite.clock.now += SECOND  # what is recorded now is known a moment later
+        again = ask(route)
+        assert (again.status_code, again.content) == (200, first.content), route
+        assert again.headers[REPLAYED] == "true", route
+        assert _all_that_is_written(served_lite) == written, route
+
+
+def _all_that_is_written(served: Served) -> object:
+    """Leads, facts, merges, and how often somebody was scored."""
+    with served.store.read() as connection:
+        counted = [
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (scores, merges)
+        ]
+        return state(connection), counted
 
 
 def test_eight_senders_of_one_request_carry_it_out_once(bare: Served) -> None:
@@ -281,7 +417,7 @@ def dying(where: str) -> Iterator[None]:
         raise _DiedError
 
     patch.setattr(Once, "keep" if where == "before" else "finish", die)
-    patch.setattr(Once, "release", lambda _: None)
+    patch.setattr(Once, "release", die)
     try:
         yield
     finally:
@@ -340,13 +476,15 @@ class _Sender(RuleBasedStateMachine):
         if answer.status_code == 409:
             assert self.served.clock.now < self.held[key]
             return
+        if body == 3:
+            # Nothing was written: the key is free again, for whatever request.
+            assert answer.status_code == 422
+            assert self.asked.pop(key, 3) == 3
+            return
         self.asked[key] = body
         told = (answer.status_code, answer.content)
-        if body == 3:
-            assert answer.status_code == 422
-        else:
-            assert answer.status_code == 200
-            self.committed.add(body)
+        assert answer.status_code == 200
+        self.committed.add(body)
         assert self.told.setdefault(key, told) == told
 
     @rule()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,55 @@ def test_an_erased_person_is_in_no_file_of_the_installation_and_is_not_imported_
     assert "nothing was left" in run("erase", "A-1", "--yes", "--no-vacuum").stdout
     with pytest.raises(NotFoundError):
         run("erase", "nobody", "--yes")
+
+
+def test_a_person_does_not_come_back_with_a_backup(run: Run, home: Path) -> None:
+    copy, database = home / "backups" / "2026-05-01", home / "propensity.db"
+    run("backup", str(copy))
+    erased = run("erase", "A-1", "--yes", "--json")
+    (told,) = said(erased)["backups"]
+    assert told["day"] == "2026-05-01"
+    assert (
+        f"The backup of 2026-05-01 may still hold it; with one a day it goes on {told['goes']}"
+        in (erased.stderr)
+    )
+    _away(database)
+    done = said(run("restore", str(copy), "--json"))
+    assert done == {"database": str(database), "erased_again": 1}
+    assert b"Quxenbach" in (copy / "propensity.db").read_bytes()
+    assert b"Quxenbach" not in database.read_bytes()
+    assert run("audit", "verify").exit_code == 0
+    counts = {one["file"]: one["rejected"] for one in said(run("import", "--json"))["files"]}
+    assert counts["leads.csv"] == 1
+
+
+def test_after_a_restore_by_hand_the_doctor_says_who_must_be_erased_again(
+    run: Run, home: Path
+) -> None:
+    database = home / "propensity.db"
+    run("backup", str(home / "safe"))
+    run("erase", "A-1", "--yes")
+    assert "erasures" not in [one["part"] for one in _examined(run)]
+    _away(database)
+    shutil.copy(home / "safe" / "propensity.db", database)
+    (found,) = [one for one in _examined(run) if one["part"] == "erasures"]
+    assert (found["state"], found["hint"]) == ("broken", "Run `propensity erase-again`.")
+    assert said(run("erase-again", "--json")) == {"erased_again": 1}
+    assert "0 leads" in run("erase-again", str(home / "backups" / "erased.json")).stdout
+    assert "erasures" not in [one["part"] for one in _examined(run)]
+    assert b"Quxenbach" not in database.read_bytes()
+    with pytest.raises(NotFoundError, match="nothing is remembered"):
+        run("erase-again", str(home / "none.json"))
+
+
+def _away(database: Path) -> None:
+    for path in database.parent.glob(f"{database.name}*"):
+        path.unlink()
+
+
+def _examined(run: Run) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = json.loads(run("doctor", "--json").stdout)["findings"]
+    return found
 
 
 def test_an_erasure_asks_first(run: Run, sqlite_store: Store) -> None:

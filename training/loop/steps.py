@@ -8,7 +8,6 @@ one: two of them never meet, whoever asked. The queue's step is the service's ow
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from typing import Any
 
 from features.clock import DAY, to_datetime
 from features.errors import ConflictError, SourceError
-from features.store.backup import back_up
+from features.store.backup import KEPT_DAILY, back_up, drop_old
 from features.store.prune import prunable
 from features.store.prune import prune as remove
 from features.store.pull.config import read_sources
 from features.store.pull.each import pull_each
+from features.store.remembered import remember
 from models.recompute import audit_scores
 from models.workspace import Workspace
 from training.config import TrainConfig
@@ -39,13 +39,8 @@ MODELS = "models"
 KEEP_DAYS = 400.0
 """Younger scores are not pruned: a year and the wait for its outcomes can be looked back on."""
 
-KEEP_BACKUPS = 7
-"""Daily backups that are kept; older ones made by this step go."""
-
 AUDITED = 1_000
 """Scores computed anew each night: a fault in one of 300 is seen the same night, 96 times of 100."""
-
-_DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ class Crew:
             ),
             Step("audit", "audit", f"compute {AUDITED:,} logged scores anew", self._audit),
             Step("prune", "prune", f"remove renewals older than {KEEP_DAYS:g} days", self._prune),
-            Step("backup", "backup", f"a copy a day; the last {KEEP_BACKUPS} stay", self._backup),
+            Step("backup", "backup", f"a copy a day; the last {KEPT_DAILY} stay", self._backup),
         )
         return {**(others or {}), **{step.name: step for step in mine}}
 
@@ -165,11 +160,12 @@ class Crew:
 
     def _backup(self, now: int, _stop: Callable[[], bool]) -> Said:
         """One a day (UTC); a copy that was killed is begun anew."""
+        home = self.workspace.backups
         if not self.workspace.store.is_sqlite:
+            remember(self.workspace.store, home)
             return {
                 "skipped": "PostgreSQL is backed up by its own programs, see docs/operations.md"
             }
-        home = self.workspace.data_dir / "backups"
         place = home / f"{to_datetime(now):%Y-%m-%d}"
         unfinished = home / f".{place.name}"
         if place.exists():
@@ -180,7 +176,6 @@ class Crew:
             unfinished.rename(place)
         except OSError as error:
             raise ConflictError(f"{place} cannot be made: {error.strerror}") from error
-        old = sorted(p for p in home.iterdir() if _DATED.fullmatch(p.name))[:-KEEP_BACKUPS]
-        for one in old:
-            shutil.rmtree(one)
-        return {"place": str(place), "bytes": size, "removed": len(old)}
+        removed = drop_old(home)
+        remember(self.workspace.store, home)
+        return {"place": str(place), "bytes": size, "removed": removed}

@@ -3,7 +3,7 @@
 Rules: a page and how far it brought us are one transaction, so that a pull that is killed goes on where
 it stopped; every pull begins a little before its watermark (`overlap_minutes`), because clocks and
 commits of others are late; rows that come again change nothing. One bad row spoils nothing: it is told.
-A deal whose lead is not here yet waits for it.
+A deal whose lead is not here yet waits for it; one of an erased lead is told, and kept nowhere.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 
 from features.clock import MINUTE, iso
 from features.definition import Definition
-from features.errors import Problem, SourceError
+from features.errors import Problem, SourceError, shown
+from features.store.consent import ERASED, erased, in_step
 from features.store.engine import Connection, Store
 from features.store.ingest import lead_keys
 from features.store.outcomes import Deal, last_said, said_alike
@@ -86,9 +87,11 @@ class _Pull:
 
     def write(self, connection: Connection, told: Told) -> None:
         """Write what rows say, and what waited for leads that are here by now."""
+        in_step(connection)  # or a lead could be erased between the question and the writing
         waited = who_waits(connection, self.config.name)
         keys = lead_keys(connection, {deal.lead for deal in (*told.deals, *waited)})
-        late = [deal for deal in told.deals if deal.lead not in keys]
+        gone = _without_erased(connection, [*told.deals, *waited], keys)
+        late = [deal for deal in told.deals if deal.lead not in keys.keys() | gone]
         fresh = {(deal.source, deal.external_id) for deal in told.deals}
         ready = [d for d in waited if d.lead in keys and (d.source, d.external_id) not in fresh]
         here = [deal for deal in told.deals if deal.lead in keys]
@@ -100,10 +103,11 @@ class _Pull:
         new += [_annulled(deal, known, self.now) for deal in told.reopened if _stands(deal, known)]
         report = record_deals(connection, new, self.definition, self.now)
         merged = record_merged(connection, told.merges, self.definition, self.now)
-        problems = [*told.problems, *_flat(report.problems), *_flat(merged.problems)]
+        bad = [*told.problems, *(_of_erased(deal) for deal in told.deals if deal.lead in gone)]
+        problems = [*bad, *_flat(report.problems), *_flat(merged.problems)]
         self.problems += problems[: _MOST_TOLD - len(self.problems)]
         added = report.added + merged.added
-        wrong = len({p.where for p in told.problems}) + len(report.problems) + len(merged.problems)
+        wrong = len({p.where for p in bad}) + len(report.problems) + len(merged.problems)
         self.found = replace(
             self.found,
             added=self.found.added + added,
@@ -225,6 +229,21 @@ def _annulled(deal: Deal, known: Mapping[tuple[str, str], Deal], now: int) -> De
     here = known[deal.source, str(deal.external_id)]
     recorded = max(deal.recorded_at, here.recorded_at + 1)
     return replace(here, ending="void", recorded_at=min(recorded, now))
+
+
+def _without_erased(
+    connection: Connection, given: Sequence[Deal], keys: Mapping[str, int]
+) -> set[str]:
+    """Which leads of these deals were erased; nothing of them waits any more."""
+    gone = erased(connection, {deal.lead for deal in given} - keys.keys())
+    # Older versions let them wait; and what waits may be told anew as an erased lead's.
+    stop_waiting(connection, [deal for deal in given if deal.lead in gone])
+    return gone
+
+
+def _of_erased(deal: Deal) -> Problem:
+    """Why a deal of an erased lead is left out, without the lead's id."""
+    return Problem(f"{deal.source} {shown(deal.external_id)}", "lead", "", ERASED)
 
 
 def _flat(problems: Mapping[int, Sequence[Problem]]) -> list[Problem]:

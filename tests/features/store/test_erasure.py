@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from features.store.audit import links, verify
 from features.store.consent import ERASED, erased, tombstones
 from features.store.engine import Store
 from features.store.erasure import compact, erase, flush, forget_in_files
+from features.store.exposure import Shown, record_shown, shown
 from features.store.files.rejects import Rejects
 from features.store.files.tables import Row
 from features.store.history import profiles
@@ -28,6 +30,7 @@ from features.store.idempotency import Claim, claim, finish
 from features.store.ingest import ingest, set_do_not_score
 from features.store.ledger import QueueEntry, ScoreEntry, current, record_scores, scores
 from features.store.outcomes import Deal
+from features.store.pull.watermarks import keep_waiting, waiting
 from features.store.recording import record_deals
 from features.store.schema import metadata
 
@@ -49,6 +52,11 @@ def _facts(lead: str) -> list[Record]:
 
 def _deal(lead: str) -> Deal:
     return Deal(lead=lead, ending="won", reason=NAME, external_id=f"d {lead}", **TIMES)
+
+
+def _late_deal(lead: str) -> Deal:
+    """One that came before its lead, and was not pulled again since."""
+    return replace(_deal(lead), external_id=f"w {lead}", source="crm")
 
 
 def _score(lead: str, channel: str = "api") -> ScoreEntry:
@@ -79,7 +87,12 @@ def _fill(store: Store, *leads: str) -> None:
         ingest(connection, [fact for lead in leads for fact in _facts(lead)], AGREED, NOW)
         record_deals(connection, [_deal(lead) for lead in leads], AGREED, NOW)
         entries = [_score(lead) for lead in leads]
-        record_scores(connection, entries, [PLACE] * len(leads))
+        ids = record_scores(connection, entries, [PLACE] * len(leads))
+        for lead, score in zip(leads, ids, strict=True):
+            assert score is not None
+            place = Shown(lead=lead, score=score, at=NOW, list=lead, rank=1, channel="page")
+            record_shown(connection, [place])
+        keep_waiting(connection, [_late_deal(lead) for lead in leads], NOW)
     for lead in leads:
         with store.write() as connection:
             mine = claim(connection, "key crm", f"k-{lead}", "f", [lead], NOW)
@@ -103,6 +116,8 @@ def _everything(connection: Connection) -> str:
 def test_nothing_that_names_or_describes_the_person_is_left_in_any_table(store: Store) -> None:
     _fill(store, LEAD)
     with store.read() as connection:
+        for table in (shown, waiting):
+            assert LEAD in str(connection.execute(select(table)).all())
         assert NAME in _everything(connection)
     # The deal closes the lead: a stage change more.
     assert _erase(store) == {
@@ -111,6 +126,7 @@ def test_nothing_that_names_or_describes_the_person_is_left_in_any_table(store: 
         "events": 1,
         "stages": 2,
         "deals": 1,
+        "waiting": 1,
         "scores": 1,
         "replies": 1,
     }
@@ -167,6 +183,34 @@ def test_erasing_again_changes_nothing_and_a_stranger_is_not_there(store: Store)
         _erase(store, "nobody")
     with store.read() as connection:
         assert erased(connection, ["nobody", LEAD]) == {LEAD}
+
+
+def test_erasing_again_takes_what_came_to_be_there_since(store: Store) -> None:
+    """As older versions let a pull write it."""
+    _fill(store, LEAD)
+    _erase(store)
+    with store.write() as connection:
+        keep_waiting(connection, [_late_deal(LEAD)], NOW)
+        mine = claim(connection, "key crm", "late", "f", [LEAD], NOW)
+        assert isinstance(mine, Claim)
+        finish(connection, mine, Reply(200, "application/json", NAME))
+    found = {name: n for name, n in _erase(store).items() if n}
+    assert found == {"waiting": 1, "replies": 1}
+    with store.read() as connection:
+        left = _everything(connection)
+        assert verify(connection).problems == ()
+        assert [link.entry.action for link in links(connection)] == ["lead_erased"] * 2
+    assert "Quxenbach" not in left
+    assert not any(_erase(store).values())
+
+
+def test_a_person_of_whom_only_a_deal_waits_can_be_erased(store: Store) -> None:
+    with store.write() as connection:
+        keep_waiting(connection, [_late_deal(LEAD), _late_deal(OTHER)], NOW)
+    assert _erase(store)["waiting"] == 1
+    with store.read() as connection:
+        assert list(connection.execute(select(waiting.c.lead_id)).scalars()) == [OTHER]
+        assert erased(connection, [LEAD, OTHER]) == {LEAD}
 
 
 def test_a_lead_that_only_requests_described_can_be_erased_and_no_other_is(store: Store) -> None:

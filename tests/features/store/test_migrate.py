@@ -57,6 +57,15 @@ def test_a_database_of_another_version_is_refused_and_its_password_not_shown(
     postgres.close()
 
 
+def test_a_database_of_a_newer_version_is_not_upgraded_and_it_is_said_so(
+    sqlite_store: Store,
+) -> None:
+    with sqlite_store.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match=r"cannot be upgraded: .*9999"):
+        upgrade(sqlite_store)
+
+
 def test_an_upgrade_that_fails_half_way_leaves_no_table(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'half.db'}")
     with store.write() as connection:

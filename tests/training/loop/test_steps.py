@@ -17,13 +17,15 @@ from sqlalchemy import update
 
 from features.clock import DAY
 from features.definition import Definition
-from features.store.backup import restore
+from features.store.backup import KEPT_DAILY, restore
+from features.store.consent import bury
 from features.store.engine import Store
 from features.store.ledger import scores
 from features.store.outcomes import count_deals
+from features.store.remembered import FILE, read
 from models.workspace import Workspace
 from training.loop import steps as steps_module
-from training.loop.steps import KEEP_BACKUPS, Crew
+from training.loop.steps import Crew
 from training.loop.worker import Ran, run_step
 from training.verdicts import Verdict
 
@@ -93,16 +95,15 @@ def test_an_audit_finds_the_score_that_was_changed_in_the_ledger(served: Served)
 
 def test_one_backup_a_day_is_made_and_the_last_seven_stay(home: Workspace) -> None:
     backups = home.data_dir / "backups"
-    (backups / ".2026-05-01").mkdir(parents=True)  # the copy of a process that was killed
+    for killed in (".2026-05-01", ".2026-04-20"):  # copies of processes that were killed
+        (backups / killed).mkdir(parents=True)
     (backups / "mine").mkdir()
     assert ran(home, "backup").said["removed"] == 0
     assert ran(home, "backup", NOW + 60).said["skipped"] == "there is one of today"
-    removed = [
-        ran(home, "backup", NOW + i * DAY).said["removed"] for i in range(1, KEEP_BACKUPS + 2)
-    ]
-    assert removed == [0] * (KEEP_BACKUPS - 1) + [1, 1]
+    removed = [ran(home, "backup", NOW + i * DAY).said["removed"] for i in range(1, KEPT_DAILY + 2)]
+    assert removed == [0] * (KEPT_DAILY - 1) + [1, 1]
     names = sorted(place.name for place in backups.iterdir())
-    assert names == [f"2026-05-{day:02d}" for day in range(3, 3 + KEEP_BACKUPS)] + ["mine"]
+    assert names == [f"2026-05-{day:02d}" for day in range(3, 3 + KEPT_DAILY)] + ["mine"]
 
 
 def test_a_backup_of_the_worker_can_be_restored(home: Workspace, tmp_path: Path) -> None:
@@ -126,6 +127,10 @@ def test_postgresql_is_left_to_its_own_programs(
     workspace = workspace_of(postgres_store, tmp_path)
     assert "its own programs" in ran(workspace, "backup").said["skipped"]
     assert not (tmp_path / "backups").exists()
+    with postgres_store.write() as connection:
+        bury(connection, "L-1", NOW)
+    ran(workspace, "backup", NOW + DAY)
+    assert list(read(tmp_path / "backups" / FILE).erased_at.values()) == [NOW]
     workspace.store.close()
 
 

@@ -8,20 +8,24 @@ from dataclasses import replace
 import pytest
 from agreed import NOW, agreed
 from crm_server import Asked, Crm, Reply, crm
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 from stores import state
 
 from features.clock import DAY, HOUR, iso, to_datetime
 from features.errors import SourceError
 from features.facts import LeadVersion
+from features.store.audit import verify
+from features.store.consent import ERASED
 from features.store.engine import Store
+from features.store.erasure import erase
 from features.store.ingest import ingest
-from features.store.outcomes import ENDINGS, load_outcomes
+from features.store.outcomes import ENDINGS, Deal, load_outcomes
 from features.store.pull.config import SourceConfig, parse_sources
 from features.store.pull.http import Patience
 from features.store.pull.rest import RestSource
 from features.store.pull.run import Pulled, open_source, pull_outcomes
-from features.store.pull.watermarks import watermark
+from features.store.pull.watermarks import keep_waiting, watermark, who_waits
+from features.store.schema import metadata
 
 AGREED = agreed()
 LEADS = [f"L{i}" for i in range(8)]
@@ -272,3 +276,61 @@ def test_pulled_twice_from_the_beginning_nothing_is_there_twice(sqlite_store: St
                 kept = state(connection)["deals"]
             assert len(kept) == 8
     assert replace(Pulled("x"), rows=2).to_json()["rows"] == 2
+
+
+PERSON = "Xaverine-Quxenbach"
+
+
+def forget(store: Store, lead: str = PERSON) -> None:
+    with store.write() as connection:
+        erase(connection, lead, by="admin", now=NOW)
+
+
+def everything(store: Store) -> str:
+    """Every cell of every table."""
+    with store.read() as connection:
+        rows = [row for t in metadata.sorted_tables for row in connection.execute(select(t))]
+    return "\n".join(str(tuple(row)) for row in rows)
+
+
+def test_a_deal_of_an_erased_lead_is_told_and_written_nowhere(store: Store, books: Books) -> None:
+    describe(store, [PERSON, "L1"])
+    for id_, lead in ((4_711, PERSON), (1, "L1"), (2, "L2")):
+        books.put(id_, "Won", NOW - DAY, lead=lead)
+    forget(store)
+    for _ in range(2):
+        done = pull(store, books)
+        assert (done.waiting, done.rejected) == (1, 1)
+        (told,) = done.problems
+        assert (told.field, told.value, told.message) == ("lead", "", ERASED)
+        assert "4711" in told.where
+        left = everything(store)
+        assert PERSON not in left
+        assert "4711" not in left
+    assert known(store) == {"L1": "won"}
+
+
+def test_what_older_versions_let_wait_of_an_erased_lead_goes_with_the_next_pull(
+    store: Store, books: Books
+) -> None:
+    describe(store, [PERSON])
+    forget(store)
+    old = [
+        Deal(
+            lead=lead,
+            ending="won",
+            occurred_at=NOW - DAY,
+            recorded_at=NOW - DAY,
+            source="crm",
+            external_id=f"d {lead}",
+        )
+        for lead in (PERSON, "L3")
+    ]
+    with store.write() as connection:
+        keep_waiting(connection, old, NOW)
+    assert PERSON in everything(store)
+    pull(store, books)
+    assert PERSON not in everything(store)
+    with store.read() as connection:
+        assert who_waits(connection, "crm") == old[1:]
+        assert verify(connection).problems == ()
