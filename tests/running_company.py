@@ -106,3 +106,23 @@ def served(request: pytest.FixtureRequest) -> Served:
         "served_lite" if request.param == "sqlite" else "served_postgres"
     )
     return chosen
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare(request: pytest.FixtureRequest, serve: Serve) -> Served:
+    """A service with two leads and no model, on SQLite and on PostgreSQL."""
+    name = "sqlite_store" if request.param == "sqlite" else "postgres_store"
+    from keyed_requests import fill
+
+    store: Store = request.getfixturevalue(name)
+    fill(store)
+    return serve(store, with_model=False)
+
+
+@pytest.fixture
+def bare_lite(serve: Serve, sqlite_store: Store) -> Served:
+    """The same on SQLite alone."""
+    from keyed_requests import fill
+
+    fill(sqlite_store)
+    return serve(sqlite_store, with_model=False)
