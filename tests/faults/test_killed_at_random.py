@@ -47,6 +47,7 @@ def _killed(zygote: Zygote, shop: Shop, place: Path, job: str, draw: np.random.G
     for number in range(DRAWS):
         left_alone = _run(zygote, shop, place / f"alone-{number}", job)
         assert left_alone["exit"] == 0, left_alone
+        shutil.rmtree(place / f"alone-{number}")
         home = place / f"killed-{number}"
         killed = _run(zygote, shop, home, job, seconds=draw.random() * left_alone["seconds"])
         if killed["exit"] != 0:
