@@ -24,8 +24,8 @@ from features.store.tables import events
 MOST_MB_A_MINUTE = 1.0
 """Growth of a worker's memory, over the second half of a run, that still counts as flat."""
 
-LEAST_MINUTES = 5.0
-"""Shorter runs say nothing about memory: a worker fills its caches in the first two minutes."""
+LEAST_MINUTES = 10.0
+"""Shorter runs say nothing about memory: after five minutes a worker still fills its caches."""
 
 MOST_REFUSED = 0.1
 """The share of requests that may be told to come again: a service that refuses all loses nothing."""

@@ -15,11 +15,13 @@ from contextlib import contextmanager, suppress
 
 from benchmarks.soak_tally import Tally
 from benchmarks.soaked import Worker, command
+from features.errors import StoreError
 from features.store.promotions import DecisionRecord
 from models.workspace import Workspace
 
 _PAUSE_SECONDS = 6.0
 _LOCKED_SECONDS = 3.0
+_LOCK_TRIES = 5
 # What hangs is given up after seconds; that nobody waits more than half a minute has tests of its own.
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "3", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
@@ -130,7 +132,17 @@ class Trouble(threading.Thread):
         path.write_bytes(content)
 
     def _lock(self) -> None:
-        """Hold the database for three seconds, as somebody's import might."""
+        """Hold the database for three seconds, as somebody's import might; on a busy one it takes tries."""
+        for tries_left in reversed(range(_LOCK_TRIES)):
+            try:
+                self._hold()
+            except StoreError:
+                if not tries_left:
+                    raise
+            else:
+                return
+
+    def _hold(self) -> None:
         store = self._workspace.store
         with store.write() as connection:
             if not store.is_sqlite:
