@@ -132,7 +132,7 @@ class Trouble(threading.Thread):
         path.write_bytes(content)
 
     def _lock(self) -> None:
-        """Hold the database for three seconds, as somebody's import might; on a busy one it takes tries."""
+        """Hold the database for three seconds, as an import might; on a busy one it takes tries."""
         for tries_left in reversed(range(_LOCK_TRIES)):
             try:
                 self._hold()
