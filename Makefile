@@ -33,7 +33,7 @@ demo: setup ## simulate a company, import, train, serve on http://127.0.0.1:$(PO
 test: setup lint types contracts ## everything that a change must pass (under 10 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
-test-all: setup lint types contracts ## the statistical, fault and soak suites too
+test-all: setup lint types contracts ## the statistical and fault suites too, and a minute of soak
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: setup

@@ -4,9 +4,10 @@
 
 A company is simulated, imported and trained on; then clients score, score in batches, send events, read
 pages of the queue and take the whole of it away. Meanwhile models are swapped, one worker is killed and
-started again, the database is locked, and a model on disk is damaged. Every answer 200 is an
-acknowledgement: at the end the database is asked for each of them. The last line of stdout is one JSON
-object; memory is that of the worker that is never killed.
+started again, a model on disk is damaged, the database is locked, and the command promotes a model
+while MLflow hangs (soak_troubles.py). At the end the database is asked for everything that was
+acknowledged. What is printed is one JSON object; where a promise (soak_tally.py) was broken, the exit
+code is 1. Memory is that of the worker that is never killed.
 """
 
 from __future__ import annotations
@@ -15,39 +16,23 @@ import argparse
 import itertools
 import json
 import random
-import sqlite3
+import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 
+from benchmarks.soak_tally import Tally, broken, figures
+from benchmarks.soak_troubles import Trouble, hanging
 from benchmarks.soaked import Worker, company, worker_of
 from features.definition import Definition
-from features.store.ledger import scores
-from features.store.promotions import DecisionRecord
-from features.store.tables import events, leads
+from features.store.tables import leads
 from models.workspace import Workspace
-
-
-@dataclass
-class Tally:
-    """What was answered and what was not, told by all clients."""
-
-    acknowledged_scores: list[int] = field(default_factory=list)
-    acknowledged_events: list[str] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    requests: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    done: Counter[str] = field(default_factory=Counter)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Client(threading.Thread):
@@ -58,7 +43,7 @@ class Client(threading.Thread):
         kind: str,
         number: int,
         ask: Callable[[httpx.Client, random.Random, Tally], httpx.Response],
-        workers: list[Worker],
+        workers: Mapping[str, Worker],
         key: str,
         tally: Tally,
         over: threading.Event,
@@ -66,14 +51,15 @@ class Client(threading.Thread):
         super().__init__(daemon=True)
         self._kind, self._ask, self._tally, self._over = kind, ask, tally, over
         self._draw = random.Random(number)
+        headers = {"Authorization": f"Bearer {key}"}
         self._clients = [
-            httpx.Client(base_url=w.url, timeout=60.0, headers={"Authorization": f"Bearer {key}"})
-            for w in workers
+            (name, httpx.Client(base_url=worker.url, timeout=60.0, headers=headers))
+            for name, worker in workers.items()
         ]
 
     def run(self) -> None:
         """Ask until it is over."""
-        for client in itertools.cycle(self._clients):
+        for worker, client in itertools.cycle(self._clients):
             if self._over.is_set():
                 return
             try:
@@ -82,10 +68,7 @@ class Client(threading.Thread):
             except httpx.TransportError as error:
                 outcome = type(error).__name__
                 self._over.wait(0.2)
-            with self._tally.lock:
-                self._tally.requests[self._kind] += 1
-                if outcome is not None:
-                    self._tally.errors[f"{self._kind} {outcome}"] += 1
+            self._tally.note(worker, self._kind, outcome)
 
 
 def asks(names: list[str], definition: Definition) -> dict[str, Callable[..., httpx.Response]]:
@@ -136,144 +119,65 @@ def asks(names: list[str], definition: Definition) -> dict[str, Callable[..., ht
     return {"score": score, "batch": batch, "ingest": ingest, "page": page, "export": export}
 
 
-def trouble(
-    workspace: Workspace, digests: list[str], mortal: Worker, tally: Tally, over: threading.Event
-) -> None:
-    """Swap, kill, lock and damage, one after the other, until it is over."""
-    deeds: list[tuple[str, Callable[[], None]]] = [
-        ("swap", lambda: _swap(workspace, digests)),
-        ("kill", lambda: _restart(mortal)),
-        ("damage", lambda: _damage(workspace, digests)),
-        ("swap", lambda: _swap(workspace, digests)),
-        ("lock", lambda: _lock(workspace, over)),
-    ]
-    for name, deed in itertools.cycle(deeds):
-        if over.wait(6.0):
-            return
-        deed()
-        with tally.lock:
-            tally.done[name] += 1
-
-
-def _swap(workspace: Workspace, digests: list[str]) -> None:
-    present = workspace.registry.champion_digest()
-    (other,) = [digest for digest in digests if digest != present]
-    now = time.time_ns() // 1_000
-    said = {"decided_by": "soak", "reason": "a swap", "evidence": {}}
-    workspace.registry.decide(
-        DecisionRecord(decided_at=now, decision="promote", bundle=other, against=present, **said)
-    )
-
-
-def _restart(worker: Worker) -> None:
-    worker.kill()
-    worker.start()
-
-
-def _damage(workspace: Workspace, digests: list[str]) -> None:
-    """Flip a byte of the model that does not score now: the next swap has to fetch it anew."""
-    present = workspace.registry.champion_digest()
-    (other,) = [digest for digest in digests if digest != present]
-    path = workspace.bundles / other / "learner.json"
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def _lock(workspace: Workspace, over: threading.Event) -> None:
-    """Hold the database for three seconds, as somebody's import might."""
-    with workspace.store.write() as connection:
-        if not workspace.store.is_sqlite:
-            connection.exec_driver_sql("LOCK TABLE scores, events IN ACCESS EXCLUSIVE MODE")
-        over.wait(3.0)
-
-
 def soak(
     workspace: Workspace, digests: list[str], key: str, minutes: float, clients: int
 ) -> dict[str, Any]:
-    """Run it; gives the figures."""
-    steady, mortal = worker_of(workspace), worker_of(workspace)
+    """Run it for so long, and until each trouble was made once; gives the figures."""
     tally, over = Tally(), threading.Event()
-    memory: list[tuple[float, float]] = []
-    try:
-        steady.start()
-        mortal.start()
-        with workspace.store.read() as connection:
-            chosen = leads.select().with_only_columns(leads.c.external_id).limit(1_500)
-            names = [str(name) for name in connection.execute(chosen).scalars()]
-        kinds = asks(names, workspace.definition())
+    with hanging() as mlflow, running(workspace, mlflow.url) as (steady, mortal):
+        kinds = asks(_names(workspace), workspace.definition())
         shares = ["score"] * max(clients - 4, 1) + ["batch", "ingest", "page", "export"]
-        threads: list[threading.Thread] = [
-            Client(kind, i, kinds[kind], [steady, mortal], key, tally, over)
-            for i, kind in enumerate(shares)
+        workers = {"steady": steady, "mortal": mortal}
+        trouble = Trouble(workspace, digests, mortal, tally, over)
+        threads: list[threading.Thread] = [trouble]
+        threads += [
+            Client(kind, i, kinds[kind], workers, key, tally, over) for i, kind in enumerate(shares)
         ]
-        threads.append(
-            threading.Thread(
-                target=trouble, args=(workspace, digests, mortal, tally, over), daemon=True
-            )
-        )
-        started = time.monotonic()
         for thread in threads:
             thread.start()
-        while time.monotonic() - started < 60 * minutes:
-            time.sleep(1.0)
-            memory.append((time.monotonic() - started, steady.resident_mb()))
+        memory = _watched(steady, lambda at: at > 60 * minutes and trouble.went_round.is_set())
         over.set()
         for thread in threads:
             thread.join(120)
-        assert steady.process is not None
-        has_lived = steady.process.poll() is None
+        has_lived, asked = steady.is_alive, mlflow.connections()
+    return figures(workspace.store, tally, memory, has_lived=has_lived, asked_mlflow=asked)
+
+
+@contextmanager
+def running(workspace: Workspace, mlflow: str) -> Iterator[tuple[Worker, Worker]]:
+    """Two workers that are ready, killed at the end."""
+    workers = worker_of(workspace, mlflow), worker_of(workspace, mlflow)
+    try:
+        for worker in workers:
+            worker.start()
+        yield workers
     finally:
-        steady.kill()
-        mortal.kill()
-    return figures(workspace, tally, memory, has_lived)
+        for worker in workers:
+            worker.kill()
 
 
-def figures(
-    workspace: Workspace, tally: Tally, memory: list[tuple[float, float]], has_lived: bool
-) -> dict[str, Any]:
-    """What is told at the end; the first tenth of the time is left out of the slope of memory."""
+def _names(workspace: Workspace) -> list[str]:
     with workspace.store.read() as connection:
-        ledger = set(connection.execute(scores.select().with_only_columns(scores.c.id)).scalars())
-        told = events.select().with_only_columns(events.c.external_id)
-        there = set(connection.execute(told.where(events.c.source == "soak")).scalars())
-    at, resident = np.array(memory).T
-    warm = at >= at[-1] / 10
-    slope = float(np.polyfit(at[warm] / 60, resident[warm], 1)[0])
-    return {
-        "minutes": round(float(at[-1]) / 60, 2),
-        "requests": dict(tally.requests),
-        "done": dict(tally.done),
-        "acknowledged": {
-            "scores": len(tally.acknowledged_scores),
-            "events": len(tally.acknowledged_events),
-        },
-        "acknowledged_writes_lost": len(set(tally.acknowledged_scores) - ledger)
-        + len(set(tally.acknowledged_events) - there),
-        "errors": dict(tally.errors),
-        "score_ms": {
-            "p50": round(1e3 * float(np.quantile(tally.seconds, 0.5)), 1),
-            "p99": round(1e3 * float(np.quantile(tally.seconds, 0.99)), 1),
-        },
-        "rss_mb": {
-            "first": round(float(resident[warm][0]), 1),
-            "last": round(float(resident[-1]), 1),
-            "slope_per_minute": round(slope, 3),
-            "by_minute": [
-                round(float(resident[at // 60 == minute].mean()), 1)
-                for minute in range(int(at[-1] // 60) + 1)
-            ],
-        },
-        "steady_worker_lived": has_lived,
-        "database_is_sound": _is_sound(workspace),
-    }
+        chosen = leads.select().with_only_columns(leads.c.external_id).limit(1_500)
+        return [str(name) for name in connection.execute(chosen).scalars()]
 
 
-def _is_sound(workspace: Workspace) -> bool:
-    if not workspace.store.is_sqlite:
-        return True
-    with closing(sqlite3.connect(workspace.store.url.database or "")) as database:
-        return bool(database.execute("PRAGMA integrity_check").fetchone() == ("ok",))
+def _watched(worker: Worker, is_over: Callable[[float], bool]) -> list[tuple[float, float]]:
+    """A worker's memory, second by second, until it is over or the worker has ended."""
+    started, memory = time.monotonic(), [(0.0, worker.resident_mb())]
+    while worker.is_alive and not is_over(memory[-1][0]):
+        time.sleep(1.0)
+        memory.append((time.monotonic() - started, worker.resident_mb()))
+    return memory
+
+
+def conclude(found: dict[str, Any], as_json: bool) -> int:
+    """Print the figures and what was broken; the exit code, 1 where anything was."""
+    promises = broken(found)
+    print(json.dumps({**found, "broken": promises}, indent=None if as_json else 2))
+    for sentence in promises:
+        print(f"broken: {sentence}", file=sys.stderr)
+    return 1 if promises else 0
 
 
 def main() -> None:
@@ -289,7 +193,7 @@ def main() -> None:
         company(Path(home), given.database) as (workspace, digests, key),
     ):
         found = soak(workspace, digests, key, given.minutes, given.clients)
-    print(json.dumps(found, indent=None if given.json else 2))
+    sys.exit(conclude(found, given.json))
 
 
 if __name__ == "__main__":

@@ -60,8 +60,13 @@ class Worker:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def is_alive(self) -> bool:
+        """It was started, and nobody has ended it."""
+        return self.process is not None and self.process.poll() is None
+
     def resident_mb(self) -> float:
-        """Its memory now."""
+        """Its memory now; 0 for one that has ended."""
         assert self.process is not None
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -73,38 +78,58 @@ class Worker:
             return False
 
 
-def worker_of(workspace: Workspace) -> Worker:
-    """A process of this installation, not yet started."""
-    environment = {**os.environ, **_CALM, "PROPENSITY_DATA_DIR": str(workspace.data_dir)}
-    environment |= {"PROPENSITY_DEFINITION": str(workspace.definition_path)}
-    environment |= {"PROPENSITY_DATABASE": workspace.database_url}
+def worker_of(workspace: Workspace, mlflow: str) -> Worker:
+    """A process of this installation, not yet started; `mlflow` is where it would find MLflow."""
+    environment = _environment_of(workspace) | {"PROPENSITY_MLFLOW": mlflow}
     return Worker(environment, workspace.data_dir / "workers.log")
+
+
+def command(workspace: Workspace, *words: str, **changes: str) -> Any:
+    """What a command of this installation says; `changes` are to its environment.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    line = [sys.executable, "-m", "propensity", *words, "--json"]
+    environment = _environment_of(workspace) | changes
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(words)}: exit {done.returncode}: {done.stderr[-300:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _environment_of(workspace: Workspace) -> dict[str, str]:
+    return {
+        **os.environ,
+        **_CALM,
+        "PROPENSITY_DATA_DIR": str(workspace.data_dir),
+        "PROPENSITY_DEFINITION": str(workspace.definition_path),
+        "PROPENSITY_DATABASE": workspace.database_url,
+        "PROPENSITY_MLFLOW": workspace.mlflow_uri,
+    }
 
 
 @contextmanager
 def company(home: Path, database: str | None) -> Iterator[tuple[Workspace, list[str], str]]:
-    """An installation with two models, and a key for it."""
-    environment = {**os.environ, **_CALM, "PROPENSITY_DATA_DIR": str(home)}
-    environment |= {"PROPENSITY_DEFINITION": str(home / "company" / "definition.yaml")}
-    environment |= {
-        "PROPENSITY_DATABASE": database or "",
-        "PROPENSITY_MLFLOW": "http://127.0.0.1:9",
-    }
+    """An installation with two models, and a key for it; training finds no MLflow."""
+    workspace = Workspace.of(
+        {
+            "PROPENSITY_DATA_DIR": str(home),
+            "PROPENSITY_DEFINITION": str(home / "company" / "definition.yaml"),
+            "PROPENSITY_DATABASE": database or "",
+            "PROPENSITY_MLFLOW": "off",
+        }
+    )
 
     def run(*words: str) -> Any:
-        command = [sys.executable, "-m", "propensity", *words, "--json"]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout.splitlines()[-1])
+        return command(workspace, *words)
 
-    size = ("--leads", str(LEADS), "--events", str(EVENTS))
-    run("simulate", str(home / "company"), *size)
+    run("simulate", str(home / "company"), "--leads", str(LEADS), "--events", str(EVENTS))
     run("db", "upgrade")
     run("import")
     trained = [run("train", "--seed", str(seed), "--no-promote")["digest"] for seed in (0, 1)]
     run("promote", trained[0], "--force", "a soak")
     key = run("keys", "create", f"soak-{time.time_ns()}", "--role", "admin")["key"]
-    workspace = Workspace.of(environment)
     try:
         yield workspace, trained, key
     finally:

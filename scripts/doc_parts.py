@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic.fields import FieldInfo
 from typer.main import get_command
@@ -25,6 +27,7 @@ from serving.metrics import Metrics
 from serving.security import ACCESS, EVERYBODY, PUBLIC, SIGNED
 from serving.settings import Settings
 
+_ALARMS = Path(__file__).parent.parent / "docs" / "examples" / "alarms.yaml"
 _FENCED = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 _PLACE = re.compile(r"^ {4}(PROPENSITY_\w+) +(.+)$", re.MULTILINE)
 _DIRECTIONS = {1: "never lowers", -1: "never raises", 0: ""}
@@ -178,6 +181,19 @@ def _metric(metric: MetricWrapperBase) -> tuple[str, ...]:
     name = f"{family.name}_total" if family.type == "counter" else family.name
     labels = ", ".join(f"`{label}`" for label in metric._labelnames)
     return f"`{name}`", family.type, labels, family.documentation
+
+
+def alarms(_page: str) -> str:
+    """Every alarm that is shipped for Prometheus."""
+    (group,) = yaml.safe_load(_ALARMS.read_text(encoding="utf-8"))["groups"]
+    return table(("alarm", "when", "because", "do"), (_alarm(rule) for rule in group["rules"]))
+
+
+def _alarm(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    lasting = f", for {rule['for']}" if "for" in rule else ""
+    told = rule["annotations"]
+    when = f"`{rule['expr']}`{lasting}"
+    return f"`{rule['alert']}`", when, told["summary"], told["description"]
 
 
 def _sentence(said: str) -> str:

@@ -23,7 +23,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[str], str]]] = {
     "settings.md": {"places": doc_parts.places, "settings": doc_parts.settings},
     "cli.md": {"cli": doc_parts.commands},
     "api.md": {"routes": doc_parts.routes, "errors": doc_parts.errors},
-    "operations.md": {"metrics": doc_parts.metrics},
+    "operations.md": {"metrics": doc_parts.metrics, "alarms": doc_parts.alarms},
 }
 """Page -> part -> what makes it from the page's own text."""
 

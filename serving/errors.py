@@ -293,6 +293,7 @@ def _log_failure(error: PropensityError, request_id: str) -> None:
             "request failed",
             request_id=request_id,
             reason=error.message,
+            hint=error.hint,
             exc_info=error if error.status == 500 else None,
         )
 

@@ -7,7 +7,7 @@ their number is bounded and nothing personal leaves.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from features.clock import SECOND
 from features.store.reports import Report
+from features.store.turns import Turn
 from serving.scoring import LeadScore, Result
 from serving.state import LiveState
 
@@ -85,6 +86,20 @@ class Metrics:
             "propensity_report_timestamp_seconds",
             "When the newest report of the monitor was made; 0: never.",
         )
+        self._turn_ended = gauge(
+            "propensity_step_finished_timestamp_seconds",
+            "When the last turn of a step of the loop ended, however it ended.",
+            ("step",),
+        )
+        self._turn_failed = gauge(
+            "propensity_step_failed",
+            "1 while the last turn of a step is one that failed.",
+            ("step",),
+        )
+        self._backed_up = gauge(
+            "propensity_backup_timestamp_seconds",
+            "When the worker last made sure of a copy of today; 0: not known to have.",
+        )
         self._alarm = gauge(
             "propensity_calibration_alarm",
             "1 while the alarm of the probabilities is raised, by the newest report.",
@@ -151,6 +166,17 @@ class Metrics:
         self._alarm.set(bool(alarm.get("is_raised")))
         self._e_value.set(alarm.get("e_value") or 0.0)
         self._level.set(math.nan if ratio is None else ratio)
+
+    def note_turns(self, turns: Mapping[str, Turn]) -> None:
+        """What came of the last turn of each step; one under way leaves what was known."""
+        for step, turn in turns.items():
+            if turn.finished_at is not None:
+                self._turn_ended.labels(step).set(turn.finished_at / SECOND)
+                self._turn_failed.labels(step).set(turn.outcome == "failed")
+        # Of PostgreSQL the worker makes no copy: its turn names no place.
+        backup = turns.get("backup")
+        if backup is not None and backup.finished_at is not None and "place" in backup.said:
+            self._backed_up.set(backup.finished_at / SECOND)
 
     def exposition(self, state: LiveState, accept: str = "") -> tuple[bytes, str]:
         """Everything, and its media type: OpenMetrics for whoever accepts it, else Prometheus' own."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from once_asked import claimed
 
 from features.clock import DAY
+from features.store.idempotency import Answer
 from features.store.promotions import list_bundles
 from models.bundle import read_bundle
 from models.workspace import Workspace
@@ -47,7 +50,7 @@ class Zygote:
             cwd=ROOT,
             env={
                 "PATH": "/usr/bin:/bin",
-                "PYTHONPATH": str(ROOT),
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
             },
             stdin=subprocess.PIPE,
@@ -135,10 +138,40 @@ def look_at_what_was_acknowledged(home: Path, job: str) -> None:
     # A line that was being written when its writer died was not yet read by anybody.
     with sqlite3.connect(home / "propensity.db") as database:
         if job == "score":
-            there = {str(row[0]) for row in database.execute("SELECT id FROM scores")}
-            assert set(noted) <= there
-        elif job == "tell":
-            names = [row[0] for row in database.execute("SELECT external_id FROM leads")]
-            batches = Counter(name.partition("-")[0] for name in names if name.startswith("N"))
-            assert set(batches.values()) <= {20}, "no batch is half there"
-            assert {f"N{batch}" for batch in noted} <= set(batches)
+            assert set(noted) <= {str(row[0]) for row in database.execute("SELECT id FROM scores")}
+        elif job in BATCHES:
+            there = _batches(database, "SELECT external_id FROM leads", BATCHES[job])
+            assert {line.split()[0] for line in noted} <= there
+        if job == "close":
+            for table in ("deals", "stages"):  # a deal is never there without its closing
+                of = f"SELECT leads.external_id FROM leads JOIN {table} ON {table}.lead = leads.id"
+                assert _batches(database, of, "C") == there
+        if job == "tell once":
+            kept = "SELECT COUNT(*) FROM idempotency_keys WHERE answer IS NOT NULL"
+            assert database.execute(kept).fetchone() == (len(there),)
+    if job == "tell once":
+        _look_at_answers(home, noted)
+
+
+BATCHES = {"tell": "N", "close": "C", "tell once": "K"}
+"""What the leads of a job's batches are called: this letter, the batch, and their number in it."""
+
+
+def _batches(database: sqlite3.Connection, query: str, letter: str) -> set[str]:
+    """The batches that are there, each as a whole."""
+    names = [name for (name,) in database.execute(query) if name[0] == letter]
+    found = Counter(name.partition("-")[0].removeprefix(letter) for name in names)
+    assert set(found.values()) <= {20}, "no batch is half there"
+    return set(found)
+
+
+def _look_at_answers(home: Path, noted: list[str]) -> None:
+    """Who asks again is told what was answered before, however often."""
+    told = dict(line.split() for line in noted)
+    assert len(told) == len(set(noted)), "two answers to one request"
+    store = Workspace.of({"PROPENSITY_DATA_DIR": str(home)}).store
+    for batch, body in told.items():
+        answer = claimed(store, int(batch), NOW)
+        assert isinstance(answer, Answer), answer
+        assert answer.body == body
+    store.close()

@@ -92,6 +92,7 @@ class Store:
             connection.patience_seconds = lambda: self.patience_seconds
             return connection
 
+        event.listen(writer, "checkin", _as_the_server_says)
         # By default every statement would see a state of its own.
         level = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         return writer.execution_options(**level), writer
@@ -149,13 +150,25 @@ def _told(store: Store) -> Iterator[None]:
             ) from error
         # Exactly DatabaseError is what SQLite says of a file that is damaged or no database.
         is_known = isinstance(error, _OUT_OF_ORDER) or type(error) is DatabaseError
-        if not is_known and not _is_outdated(getattr(error, "orig", None)):
+        refused = _REFUSALS.get(getattr(getattr(error, "orig", None), "sqlstate", None) or "")
+        if not is_known and not refused and not _is_outdated(getattr(error, "orig", None)):
             raise
         reason = str(getattr(error, "orig", error)).strip().splitlines() or ["no reason given"]
         raise StoreError(
             f"the database {store.name} failed: {store.without_secrets(reason[0])}",
-            hint="`propensity db upgrade` creates or migrates it; `propensity doctor` tells more.",
+            hint=refused
+            or "`propensity db upgrade` creates or migrates it; `propensity doctor` tells more.",
         ) from error
+
+
+def _as_the_server_says(connection: Any, _record: Any) -> None:
+    """Let the next transaction of a connection write if the server lets it.
+
+    After a reader SQLAlchemy asks for "read write" by name, which overrules a database that somebody has
+    made read-only.
+    """
+    if connection is not None and not connection.closed:
+        connection.read_only = None
 
 
 def _is_outdated(error: BaseException | None) -> bool:
@@ -171,6 +184,12 @@ def _is_outdated(error: BaseException | None) -> bool:
 
 _NO_SUCH_STATEMENT = ("26000", "42P05")
 """Invalid statement name, duplicate prepared statement: PostgreSQL's documentation, appendix A."""
+
+_REFUSALS = {
+    "25006": "It is read-only: name the primary in PROPENSITY_DATABASE, or let this one be written to.",
+    "42501": "Grant our role SELECT, INSERT, UPDATE, DELETE on all tables and USAGE on all sequences.",
+}
+"""What to do where PostgreSQL refuses to write: to a transaction that only reads, to a role."""
 
 _OUT_OF_ORDER = (OperationalError, InterfaceError, InternalError, PoolTimeout)
 

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from features.errors import Problem, StoreError
 from features.store.reconciliation import found_so_far
 from features.store.reports import MONITOR, newest_summary
+from features.store.turns import last_turns
 from serving.answers import HealthAnswer, moment
 from serving.deps import LiveModelDep, MetricsDep, ServiceDep, StoreDep
 from serving.errors import NotReadyError
@@ -66,5 +67,6 @@ def get_metrics(
     with suppress(StoreError), store.read() as connection:
         metrics.note_reconciliations(*found_so_far(connection))
         metrics.note_report(newest_summary(connection, MONITOR))
+        metrics.note_turns(last_turns(connection))
     told, media_type = metrics.exposition(live.state, request.headers.get("accept", ""))
     return Response(told, headers={"Content-Type": media_type})

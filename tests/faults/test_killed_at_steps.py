@@ -23,6 +23,7 @@ from shop import (
     write_files,
 )
 
+from features.store.idempotency import HELD
 from features.store.promotions import list_bundles
 from models.workspace import Workspace
 
@@ -124,7 +125,7 @@ def test_an_import_killed_at_a_step_holds_whole_chunks_and_is_completed_by_the_n
     assert counts(tmp_path) == {**whole, "bundles": 0, "decisions": 0}
 
 
-@pytest.mark.parametrize("job", ["score", "tell"])
+@pytest.mark.parametrize("job", ["score", "tell", late("close"), late("tell once")])
 def test_what_was_acknowledged_by_a_killed_process_is_there(
     zygote: Zygote, shop: Shop, copy: Path, job: str
 ) -> None:
@@ -133,7 +134,7 @@ def test_what_was_acknowledged_by_a_killed_process_is_there(
     assert len((copy / "acknowledged").read_text().splitlines()) == 17
     look_at_what_was_acknowledged(copy, job)
     assert champion_of(copy) == shop.champion
-    assert zygote(job, copy)["exit"] == 0
+    assert zygote(job, copy, now=NOW + HELD)["exit"] == 0
     look_at_what_was_acknowledged(copy, job)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,6 +24,7 @@ from workers import Worker, working
 from features.clock import DAY, SECOND, iso
 from features.definition import Definition
 from features.store.engine import Store
+from features.store.keys import create_key, revoke_key
 from features.store.ledger import scores
 from features.store.tables import events
 from models.workspace import Workspace
@@ -241,3 +243,37 @@ def test_two_processes_on_one_database_follow_within_the_poll_and_queue_once(
         worker.until(lambda w: w.score(lead_id(1))["model"] == first)
     one.kill()
     assert other.score(lead_id(1))["model"] == first, "the other host goes on alone"
+
+
+PLAIN = {"lead": "x", "attributes": {"employees": 3}}
+"""A lead that is sent along: it is scored on its connection, without the framework."""
+
+
+@pytest.mark.slow
+def test_a_revoked_key_is_refused_by_all_processes_however_often_it_is_used(
+    workers: tuple[Worker, Worker, Workspace],
+) -> None:
+    """Long after a second, and long before a memory of several would have ended."""
+    one, other, workspace = workers
+    with workspace.store.write() as connection:
+        key = create_key(connection, "leaky", "crm", NOW)
+    headers = {"Authorization": f"Bearer {key}"}
+
+    def asked() -> list[int]:
+        found = []
+        for worker in (one, other):
+            found.append(worker.client.post("/v1/scores", json=PLAIN, headers=headers).status_code)
+            found.append(worker.client.get("/v1/model", headers=headers).status_code)
+        return found
+
+    for _ in range(5):
+        assert asked() == [200] * 4
+    with workspace.store.write() as connection:
+        revoke_key(connection, "leaky", NOW)
+    revoked, late = time.monotonic(), []
+    while len(late) < 5:
+        is_late = time.monotonic() - revoked > 3.0
+        told = asked()  # a key that is used all the time is not remembered for longer
+        if is_late:
+            late.append(told)
+    assert late == [[401] * 4] * 5

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import secrets
 import signal
 import sys
 import time
@@ -28,11 +29,15 @@ os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import structlog
+from once_asked import claimed
 
 from features.clock import DAY
 from features.facts import LeadVersion
+from features.store.closings import Deal
 from features.store.files.load import load
+from features.store.idempotency import Answer, Claim, finish, keep
 from features.store.ingest import ingest
+from features.store.outcomes import record_deals
 from models.workspace import Workspace
 from serving.scoring import Ask, Occasion, score_one
 from serving.state import LiveModel
@@ -50,6 +55,7 @@ with warnings.catch_warnings():
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
+OPENED, CLOSED = 18_800 * DAY, 18_890 * DAY
 QUICK = TrainConfig(leaves=(2,), most_trees=20)
 
 
@@ -116,6 +122,42 @@ def run_tell(order: dict[str, Any]) -> str:
     return "told"
 
 
+def run_close(order: dict[str, Any]) -> str:
+    """Send new leads with their deals in batches of twenty, as a CRM does at night."""
+    workspace, now = workspace_of(order), order["now"]
+    definition = workspace.definition()
+    for batch in range(60):
+        names = [f"C{batch}-{i}" for i in range(20)]
+        facts = [LeadVersion(lead=n, occurred_at=OPENED, recorded_at=now) for n in names]
+        won = {"ending": "won", "occurred_at": CLOSED, "recorded_at": now}
+        closed = [Deal(lead=n, external_id=f"deal of {n}", **won) for n in names]
+        with workspace.store.write() as connection:
+            assert not ingest(connection, facts, definition, now).problems
+            assert not record_deals(connection, closed, definition, now).problems
+        acknowledge(order, str(batch))
+    return "closed"
+
+
+def run_tell_once(order: dict[str, Any]) -> str:
+    """Send new leads in batches of twenty, each under an idempotency key, as `serving.once` does."""
+    workspace, now = workspace_of(order), order["now"]
+    definition = workspace.definition()
+    for batch in range(60):
+        found = claimed(workspace.store, batch, now)
+        if isinstance(found, Claim):
+            names = [f"K{batch}-{i}" for i in range(20)]
+            facts = [LeadVersion(lead=n, occurred_at=OPENED, recorded_at=now) for n in names]
+            answer = Answer(200, "text/plain", secrets.token_hex(8))
+            with workspace.store.write() as connection:
+                assert not ingest(connection, facts, definition, now).problems
+                keep(connection, found, answer)
+            with workspace.store.write() as connection:
+                found = finish(connection, found, answer)
+        assert isinstance(found, Answer), found
+        acknowledge(order, f"{batch} {found.body}")
+    return "told once"
+
+
 def run_step_of(order: dict[str, Any]) -> str:
     """A step as a worker runs it, for the due time that `now` falls on."""
     workspace, now = workspace_of(order), int(order["now"])
@@ -141,6 +183,8 @@ JOBS: dict[str, Callable[[dict[str, Any]], str]] = {
     "import": run_import,
     "score": run_score,
     "tell": run_tell,
+    "close": run_close,
+    "tell once": run_tell_once,
     "train": run_train,
     "promote": run_promote,
     "roll back": run_roll_back,

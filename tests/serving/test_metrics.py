@@ -11,6 +11,7 @@ from served import Served
 from source_files import ROOT
 
 from features.clock import DAY, SECOND, iso
+from features.store.turns import Outcome, begin, end
 
 
 def figures(served: Served) -> dict[str, float]:
@@ -121,6 +122,45 @@ def test_no_label_names_a_lead_a_person_or_a_key(served_lite: Served) -> None:
         "calibration", "channel", "code", "fate", "le", "method", "model", "of", "reason", "route",
         "sort", "source", "status",
     }  # fmt: skip
+
+
+def turn(served: Served, step: str, at: int, outcome: Outcome | None, **said: str) -> None:
+    """A turn of a step as a worker notes it; without an outcome it is still under way."""
+    with served.store.write() as connection:
+        begin(connection, step, due=at, now=at, holder="worker")
+        if outcome is not None:
+            end(connection, step, now=at + SECOND, outcome=outcome, said=said)
+
+
+def test_what_came_of_a_workers_steps_is_told(served_lite: Served) -> None:
+    assert not [name for name in figures(served_lite) if "step" in name]
+    turn(served_lite, "loop", NOW, "failed", reason="the disk is full")
+    turn(served_lite, "score", NOW, "waits")
+    turn(served_lite, "audit", NOW, None)
+    found = figures(served_lite)
+    told = {name: value for name, value in found.items() if "step" in name}
+    assert told == {
+        'propensity_step_failed{step="loop"}': 1.0,
+        'propensity_step_failed{step="score"}': 0.0,
+        'propensity_step_finished_timestamp_seconds{step="loop"}': NOW / SECOND + 1,
+        'propensity_step_finished_timestamp_seconds{step="score"}': NOW / SECOND + 1,
+    }
+    turn(served_lite, "loop", NOW + DAY, "done")
+    assert figures(served_lite)['propensity_step_failed{step="loop"}'] == 0
+
+
+def test_only_a_copy_that_was_made_counts_as_a_backup(served_lite: Served) -> None:
+    def backed_up() -> float:
+        return figures(served_lite)["propensity_backup_timestamp_seconds"]
+
+    assert backed_up() == 0
+    turn(served_lite, "backup", NOW, "done", skipped="PostgreSQL is backed up by its own programs")
+    assert backed_up() == 0
+    turn(served_lite, "backup", NOW + DAY, "done", place="/var/lib/propensity/backups/2026-05-02")
+    assert backed_up() == (NOW + DAY + SECOND) / SECOND
+    turn(served_lite, "backup", NOW + 2 * DAY, "failed", reason="the disk is full")
+    turn(served_lite, "backup", NOW + 3 * DAY, None)
+    assert backed_up() == (NOW + DAY + SECOND) / SECOND
 
 
 def test_two_services_count_apart(served_lite: Served, serve: object) -> None:
