@@ -62,7 +62,7 @@ class Level:
     due: float
 
     def is_beyond(self, before: float) -> bool:
-        """Whether it is further from what was read before than it is unsure: worth a model of its own."""
+        """Whether it has moved by more than it is unsure: that is worth a model of its own."""
         return abs(self.level - before) > self.spread
 
     def to_json(self) -> dict[str, Any]:

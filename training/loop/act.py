@@ -156,14 +156,13 @@ class Loop:
     def _kept_level(self, now: int, seen: Seen) -> Look | None:
         """Recalibrate where that is advised, or newer outcomes have come; then read the level ahead."""
         advised = seen.verdict.action
-        asked = advised == "recalibrate" or self._has_fresh_outcomes(now)
-        look = self._recalibrated(now, advised) if asked else None
-        ahead = self._ahead(now)
+        if advised != "recalibrate" and not self._has_fresh_outcomes(now):
+            return None
+        look = self._recalibrated(now, advised)
+        ahead = self._ahead(now, alone=look.decision != "promote")
         if ahead is None:
             return look
-        also = {"model": ahead.digest} | (
-            {} if look is None else {"by_whole_horizons": look.reason}
-        )
+        also = {"model": ahead.digest, "by_whole_horizons": look.reason}
         return self._said("recalibrate", ahead.verdict.reason, "promote", advised, also)
 
     def _first(self, now: int) -> Look:
