@@ -14,22 +14,23 @@ are reported late. When winners win, and when that is recorded, is taken as it w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibrators import FLOOR, Calibrator, adjusted, logit
+from models.calibrators import FLOOR, Calibrator, adjusted, logit, sigmoid
 from training.beliefs import FIRST_SPREAD
 from training.comparison import PairedDifference
 from training.dataset import Dataset
 from training.forward import LEAST_WINS, Forward, blocks, enough
 from training.intervals import plain
-from training.logistic import LogisticProblem, Prior, fit_logistic
 from training.metrics import paired_log_loss_difference
 from training.unseen import Unseen
 
+Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -38,6 +39,9 @@ SPREAD = FIRST_SPREAD[0]
 
 COST_FROM = 1.0
 """Nothing is read early once that has cost more than so many standard errors, forward in time."""
+
+LEVELS = np.linspace(-2.0, 2.0, 201)
+"""Levels that are thought of, in log-odds: at most seven times fewer, or more, than is said."""
 
 LEAST_MOVE = 0.01
 """Log-odds that nobody would see."""
@@ -48,8 +52,8 @@ class Level:
     """By how much to move all log-odds alike, and what that was read from.
 
     Attributes:
-        level: log-odds to be added.
-        spread: how sure that is, one standard deviation.
+        level: log-odds to be added, the mean of what is believed.
+        spread: one standard deviation of what is believed.
         leads: how many leads the rows belong to.
         won: how many of them are won so far, by weight.
         due: how many should be, by what was said.
@@ -146,16 +150,27 @@ def level_at(
     here = np.flatnonzero(share > 0)
     if len(here) == 0:
         return NOTHING
-    won = (_told(known) < watched)[here].astype(np.float64)
+    won = (_told(known) < watched)[here]
     leads = len(np.unique(known.lead[here]))
     # The belief counts leads: four rows of one must not speak like four.
     weight = rows.weight[here] * (leads / rows.weight[here].sum())
-    due = np.clip(said[here] * share[here], FLOOR, 1 - FLOOR)
-    prior = Prior(np.zeros(1), np.full(1, spread**-2))
-    problem = LogisticProblem(np.ones((len(here), 1)), won, weight, prior, logit(due))
-    level = fit_logistic(problem)
-    sure = float(problem.information(level)[0, 0]) + spread**-2
-    return Level(float(level[0]), sure**-0.5, leads, float(weight @ won), float(weight @ due))
+    share = share[here]
+    odds = logit(said[here])
+    likelihood = np.array(
+        [_likelihood(sigmoid(odds + level) * share, won, weight) for level in LEVELS]
+    )
+    belief = likelihood - 0.5 * np.square(LEVELS / spread)
+    belief = np.exp(belief - belief.max())
+    level = float(np.average(LEVELS, weights=belief))
+    unsure = math.sqrt(float(np.average(np.square(LEVELS - level), weights=belief)))
+    due = float(weight @ (said[here] * share))
+    return Level(level, unsure, leads, float(weight[won].sum()), due)
+
+
+def _likelihood(by_now: Floats, won: Flags, weight: Floats) -> float:
+    """Of who has won so far and who has not, in logarithm; each would have with probability `by_now`."""
+    p = np.clip(by_now, FLOOR, 1 - FLOOR)
+    return float(weight[won] @ np.log(p[won]) + weight[~won] @ np.log1p(-p[~won]))
 
 
 def read_early(
