@@ -32,7 +32,10 @@ def company() -> TrainedCompany:
 @pytest.fixture
 def workspace(company: TrainedCompany, tmp_path: Path) -> Iterator[Workspace]:
     """A copy whose bundle is the champion."""
-    found = company.copy(tmp_path / "home")
+    company.copy(tmp_path / "home").store.close()
+    found = Workspace.of(
+        {"PROPENSITY_DATA_DIR": str(tmp_path / "home"), "PROPENSITY_MLFLOW": "off"}
+    )
     decide(found.store, company.digest, decided_at=END)
     yield found
     found.store.close()
@@ -45,7 +48,7 @@ def fewer_win(workspace: Workspace, since: int, share: float) -> None:
     with workspace.store.write() as connection:
         gone = [one for one in connection.scalars(won.order_by(deals.c.id)) if rng.random() < share]
         connection.execute(delete(deals).where(deals.c.id.in_(gone)))
-    assert len(gone) > 20
+    assert gone
 
 
 def test_wins_that_stay_away_lower_the_level_long_before_a_horizon_is_over(
@@ -65,6 +68,7 @@ def test_wins_that_stay_away_lower_the_level_long_before_a_horizon_is_over(
     said = adjusted(before.calibrator, 1.0, early["level"])
     assert after.calibrator == said
     _is_on_record(workspace, found.digest, company.digest)
+    _is_never_judged_by_what_it_has_seen(workspace)
     assert settled(after) == (before.calibrator, calibrated_through(before))
     assert as_trained(after) == as_trained(before)
 
@@ -82,9 +86,7 @@ def _is_on_record(workspace: Workspace, digest: str, parent: str) -> None:
     assert (manifest["parent"], manifest["origin"]) == (parent, "recalibrate")
 
 
-def test_no_row_judges_what_was_read_from_it(workspace: Workspace) -> None:
-    fewer_win(workspace, END - 80 * DAY, 0.8)
-    assert read_ahead(workspace, now=END + 1, by="ines") is not None
+def _is_never_judged_by_what_it_has_seen(workspace: Workspace) -> None:
     after = workspace.registry.champion()
     rows = all_rows(workspace, after.definition)
     assert (rows.y < 0).any()
@@ -98,12 +100,19 @@ def test_a_second_reading_begins_with_whole_horizons_and_not_with_the_first(
     fewer_win(workspace, END - 80 * DAY, 0.8)
     assert read_ahead(workspace, now=END + 1, by="ines") is not None
     first = workspace.registry.champion()
-    assert read_ahead(workspace, now=END + 2, by="ines", alone=False) is None
+    assert read_ahead(workspace, now=END + 2, by="ines", alone=False) is None, "it moved nowhere"
     fewer_win(workspace, END - 40 * DAY, 1.0)
+    with workspace.store.read() as connection:
+        bundles = len(list_bundles(connection))
+    assert read_ahead(workspace, now=END + 3, by="ines") is None, (
+        "it moved within what is not known"
+    )
+    with workspace.store.read() as connection:
+        assert len(list_bundles(connection)) == bundles, "no bundle was written"
     assert read_ahead(workspace, now=END + 3, by="ines", alone=False) is not None
     second = workspace.registry.champion()
     one, other = (model.about["calibration"]["early"] for model in (first, second))
-    assert other["level"] < one["level"] - 0.05
+    assert 0.01 < one["level"] - other["level"] <= other["spread"]
     assert other["beside"] == one["beside"]
     beside = calibrator_from_json(other["beside"])
     assert second.calibrator == adjusted(beside, 1.0, other["level"])
@@ -111,6 +120,7 @@ def test_a_second_reading_begins_with_whole_horizons_and_not_with_the_first(
     assert reason.count("were due by now") == 1
 
 
+@pytest.mark.slow
 def test_a_recalibration_compares_whole_horizons_with_whole_horizons(
     workspace: Workspace,
 ) -> None:
@@ -125,19 +135,6 @@ def test_a_recalibration_compares_whole_horizons_with_whole_horizons(
     expected = float(np.average(said, weights=rows.weight))
     assert done.verdict.evidence["expected_champion"] == pytest.approx(expected)
     assert "early" not in workspace.registry.load(done.digest).about["calibration"]
-
-
-def test_a_move_within_what_is_not_known_is_left_unless_the_model_is_another_anyway(
-    workspace: Workspace, company: TrainedCompany
-) -> None:
-    assert read_ahead(workspace, now=END + 1, by="ines") is None
-    assert workspace.registry.champion_digest() == company.digest
-    with workspace.store.read() as connection:
-        assert len(list_bundles(connection)) == 1, "no bundle was written"
-    beside = read_ahead(workspace, now=END + 1, by="ines", alone=False)
-    assert beside is not None
-    early = workspace.registry.champion().about["calibration"]["early"]
-    assert 0.01 <= abs(early["level"]) <= early["spread"]
 
 
 def test_without_deals_there_is_nothing_to_read(workspace: Workspace) -> None:
