@@ -2,8 +2,9 @@
 
 Evidence decides, not the calendar: this may run every night or every hour, and does nothing until
 outcomes say something new. At most one other model comes into force in a look, with a calibration that
-follows the newest outcomes, and none while the last one is fresh; only a roll-back does not wait. Every
-decision is in our database before anything follows from it, and then in MLflow.
+follows the newest outcomes and the level that early wins tell, and none while the last one is fresh;
+only a roll-back does not wait. Every decision is in our database before anything follows from it, and
+then in MLflow.
 """
 
 from __future__ import annotations
