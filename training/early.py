@@ -34,8 +34,12 @@ Flags = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SPREAD = FIRST_SPREAD[0]
-"""How far off the level is believed to be before outcomes speak: one standard deviation, in log-odds."""
+SPREAD = FIRST_SPREAD[0] / 2
+"""How far off the level is believed to be before wins speak: one standard deviation, in log-odds.
+
+Half of what a calibration begins with. What is read is the level of the last weeks, and is said of the
+next horizon: what is of the season, or of these few wins, will not hold that long.
+"""
 
 COST_FROM = 1.0
 """Nothing is read early once that has cost more than so many standard errors, forward in time."""
