@@ -99,8 +99,8 @@ class Read:
         """For people."""
         found = self.level
         said = (
-            f"Of {found.leads:,} leads, most of them still within their horizon, {found.won:,.0f} have "
-            f"won, where {found.due:,.0f} were due by now"
+            f"Of {found.leads:,} leads that it has not learned from {found.won:,.0f} have won, where "
+            f"{found.due:,.0f} were due by now"
         )
         if self.saved is None:
             return f"{said}; too few are known to say what reading that early has saved."
