@@ -37,7 +37,7 @@ from features.store.closings import Deal
 from features.store.files.load import load
 from features.store.idempotency import Answer, Claim, finish, keep
 from features.store.ingest import ingest
-from features.store.outcomes import record_deals
+from features.store.recording import record_deals
 from models.workspace import Workspace
 from serving.scoring import Ask, Occasion, score_one
 from serving.state import LiveModel
