@@ -1,4 +1,4 @@
-"""Are the names there that helpers of tests import from us? Programs among them are run, not collected."""
+"""Are the names there that helpers of tests import from us? Programs among them are never collected."""
 
 from __future__ import annotations
 
