@@ -152,9 +152,7 @@ def build_dataset(
     frames, *columns, ends = zip(*parts, strict=True)
     lead, y, reason = (np.concatenate(column) for column in columns)
     follow = FollowUp(
-        np.concatenate([end.ended for end in ends]),
-        np.concatenate([end.won for end in ends]),
-        np.concatenate([end.told for end in ends]),
+        np.concatenate([end.ended for end in ends]), np.concatenate([end.won for end in ends])
     )
     return Dataset(concatenate(frames), lead, y, reason, cutoff, follow, families)
 

@@ -39,21 +39,19 @@ DAY = 86_400_000_000.0
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """What is known of how n rows ended, all of shape (n,).
+    """What is known of how n rows ended, both of shape (n,).
 
     `ended` is microseconds from a row's as-of to what decides it: the first win within the horizon,
     else the first other ending, else `NEVER`. A lost lead that is won later within the horizon is
-    taken as won from when it is won. `told` is microseconds from the as-of until a win within the
-    horizon was on record, else `NEVER`.
+    taken as won from when it is won.
     """
 
     ended: Ints
     won: Flags
-    told: Ints
 
     def take(self, rows: Ints) -> FollowUp:
         """Only these rows."""
-        return FollowUp(self.ended[rows], self.won[rows], self.told[rows])
+        return FollowUp(self.ended[rows], self.won[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +114,13 @@ def follow_up(queries: Queries, deals: Deals, definition: Definition, cutoff: in
     query, deal = query[inside], deal[inside]
     after = deals.occurred_at[deal] - queries.as_of[query]
     wins = deals.ending[deal] == ENDINGS.index("won")
-    recorded = deals.recorded_at[deal] - queries.as_of[query]
-    first_win, first_end, told = (np.full(len(queries), NEVER) for _ in range(3))
+    first_win, first_end = (np.full(len(queries), NEVER) for _ in range(2))
     np.minimum.at(first_win, query[wins], after[wins])
-    np.minimum.at(told, query[wins], recorded[wins])
     np.minimum.at(first_end, query, after)
     won = (
         first_win < NEVER if horizon is not None else (first_win < NEVER) & (first_win <= first_end)
     )
-    return FollowUp(np.where(won, first_win, first_end), won, np.where(won, told, NEVER))
+    return FollowUp(np.where(won, first_win, first_end), won)
 
 
 def delayed(

@@ -41,7 +41,6 @@ class Forward:
         began: shape (steps,), the instant from which each calibration spoke.
         waited: whether each calibration knew only what was known by then. If not, it was fitted on
             all earlier cohorts of other leads, some of whose outcomes were still to come.
-        calibrators: of each step; none where the walk did not wait, for there each fold has its own.
     """
 
     said: Floats
@@ -49,7 +48,6 @@ class Forward:
     step: Ints
     began: Ints
     waited: bool
-    calibrators: tuple[Calibrator, ...] = ()
 
 
 def said_forward(raw: Floats, rows: Unseen, start: Calibrator, horizon: int, seed: int) -> Forward:
@@ -90,7 +88,7 @@ def said_following(
     for step, calibration in enumerate(path):
         here = walked.step == step
         said[here] = calibration.calibrator.apply(raw[here])
-    return replace(walked, said=said, calibrators=tuple(one.calibrator for one in path))
+    return replace(walked, said=said)
 
 
 def followed(
@@ -113,8 +111,8 @@ def _walk(raw: Floats, rows: Unseen, start: Calibrator, horizon: int | None, see
     folds = _folds(rows.dataset.lead, 1 if horizon is not None else _FEW_FOLDS, seed)
     said, step = trained.copy(), np.full(len(raw), -1)
     began: list[int] = []
-    spoke: list[Calibrator] = []
-    for block in blocks(as_of):
+    instants = np.unique(as_of)
+    for block in np.array_split(instants, min(len(instants), MOST_STEPS)):
         known = (as_of < block[0]) & (as_of + (horizon or 0) <= block[0])
         if not enough(rows.dataset.y[known], rows.dataset.lead[known]):
             continue
@@ -122,19 +120,10 @@ def _walk(raw: Floats, rows: Unseen, start: Calibrator, horizon: int | None, see
         for fold in np.unique(folds[here]):
             others = known if horizon is not None else known & (folds != fold)
             asked = here & (folds == fold)
-            spoke.append(_fitted(raw, rows, others, start, seed))
-            said[asked] = spoke[-1].apply(raw[asked])
+            said[asked] = _fitted(raw, rows, others, start, seed).apply(raw[asked])
         step[here] = len(began)
         began.append(int(block[0]))
-    waited = horizon is not None
-    by_step = tuple(spoke) if waited else ()
-    return Forward(said, trained, step, np.array(began, dtype=np.int64), waited, by_step)
-
-
-def blocks(as_of: Ints) -> list[Ints]:
-    """The instants at which rows lie, in order, in at most `MOST_STEPS` portions."""
-    instants = np.unique(as_of)
-    return np.array_split(instants, min(len(instants), MOST_STEPS))
+    return Forward(said, trained, step, np.array(began, dtype=np.int64), horizon is not None)
 
 
 def out_of_fold(

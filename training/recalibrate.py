@@ -40,10 +40,10 @@ from training.unseen import (
     after_boosters,
     as_trained,
     bounds_of,
+    calibrated_through,
     comparable,
     matured_rows,
     raw_unseen,
-    settled,
     wait_of,
 )
 from training.verdicts import Verdict
@@ -95,7 +95,7 @@ def recalibrate(
         raw,
         unseen,
         new,
-        now=settled(champion)[0],
+        now=champion.calibrator,
         as_trained=as_trained(champion),
         wait=wait_of(champion),
         instant=now,
@@ -161,7 +161,7 @@ def _outcomes(workspace: Workspace, champion: PropensityModel) -> tuple[Dataset,
             hint="Recalibration needs dated outcomes that are newer than the model.",
         )
     rows = unseen.dataset
-    new = np.flatnonzero(rows.as_of > settled(champion)[1])
+    new = np.flatnonzero(rows.as_of > calibrated_through(champion))
     if not enough(rows.y[new], rows.lead[new]):
         wins, losses = (len(np.unique(rows.lead[new][rows.y[new] == won])) for won in (1, 0))
         raise NotEnoughEvidenceError(

@@ -185,18 +185,6 @@ def calibrated_at(model: PropensityModel) -> int:
     return int(np.iinfo(np.int64).max) if at is None else to_instant(datetime.fromisoformat(at))
 
 
-def settled(model: PropensityModel) -> tuple[Calibrator, int]:
-    """What the model says by matured outcomes alone, and the last as-of that this has learned from.
-
-    Beside it may stand a level that was read from wins before their horizon was over
-    (`training.early`); what rests on whole horizons is kept apart, and compared with its like.
-    """
-    early = model.about["calibration"].get("early")
-    if early is None:
-        return model.calibrator, calibrated_through(model)
-    return calibrator_from_json(early["beside"]), int(early["beside_through_instant"])
-
-
 def as_trained(model: PropensityModel) -> Calibrator:
     """The calibrator that came with the booster: it has seen none of the rows that judge it.
 
@@ -214,17 +202,9 @@ def matured_rows(workspace: Workspace, definition: Definition) -> Dataset:
     Raises:
         NotEnoughEvidenceError: there are no deals, or no row has matured.
     """
-    return known_outcomes(all_rows(workspace, definition))
-
-
-def all_rows(workspace: Workspace, definition: Definition) -> Dataset:
-    """All rows by the newest deal there is, also those whose outcome is not known yet.
-
-    Raises:
-        NotEnoughEvidenceError: there are no deals, or no lead was ever open at a cohort's instant.
-    """
     cutoff = newest_cutoff(workspace.store)
     config = TrainConfig()
-    return build_dataset(
+    dataset = build_dataset(
         workspace.store, definition, cutoff, most_leads=config.most_leads, seed=config.seed
     )
+    return known_outcomes(dataset)

@@ -36,8 +36,7 @@ def seen(seed: int, days: int, *, immature: bool = True) -> Delayed:
     """What is known when the company is `days` old."""
     opened, length, won = world(seed, days)
     known = opened + length < days * DAY
-    ended = np.where(known, length, NEVER)
-    follow = FollowUp(ended, won & known, ended)
+    follow = FollowUp(np.where(known, length, NEVER), won & known)
     return delayed(opened, follow, HORIZON, 0, days * DAY, immature=immature)
 
 

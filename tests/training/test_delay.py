@@ -106,7 +106,7 @@ def test_weights_are_what_plain_loops_find(
     as_of = [NOW - age * DAY for age, *_ in rows]
     ended = [NEVER if end is None else end * DAY for _, end, *_ in rows]
     base = [stands_for for *_, stands_for in rows]
-    follow = FollowUp(np.array(ended), np.array([won for *_, won, _ in rows]), np.array(ended))
+    follow = FollowUp(np.array(ended), np.array([won for *_, won, _ in rows]))
     found = delayed(
         np.array(as_of), follow, HORIZON, LAG, NOW, immature=True, weight=np.array(base)
     )
@@ -123,7 +123,7 @@ def steady(days: int, *, won_at: int | None = None) -> tuple[np.ndarray, FollowU
     """A row a day for so many days; each is decided after `won_at` days."""
     as_of = NOW - np.arange(1, days + 1) * DAY
     ended = np.full(days, NEVER if won_at is None else won_at * DAY)
-    return as_of, FollowUp(ended, ended < NEVER, ended)
+    return as_of, FollowUp(ended, ended < NEVER)
 
 
 def asked(days: int, *, immature: bool = True, won_at: int | None = 10) -> Delayed:
@@ -169,7 +169,7 @@ def history(seed: int = 0) -> tuple[np.ndarray, FollowUp]:
     rng = np.random.default_rng(seed)
     as_of = (NOW - rng.integers(0, 700, 3_000) * DAY).astype(np.int64)
     ended = np.where(rng.random(3_000) < 0.7, rng.integers(0, 90, 3_000) * DAY + 1, NEVER)
-    return as_of, FollowUp(ended, (ended < NEVER) & (rng.random(3_000) < 0.4), ended)
+    return as_of, FollowUp(ended, (ended < NEVER) & (rng.random(3_000) < 0.4))
 
 
 def test_a_split_with_immature_rows_fills_its_gaps_with_what_was_decided_by_then() -> None:
@@ -225,7 +225,7 @@ def test_leads_that_go_on_in_the_next_piece_do_not_hide_who_ceased_to_be_watched
         )
         as_of, ended = (day * DAY).astype(np.int64), (opened + lives)[lead] * DAY - day * DAY
         rows = dataset_of(lead.tolist(), as_of.tolist(), won[lead].astype(int))
-        follow = FollowUp(ended, won[lead], ended)
+        follow = FollowUp(ended, won[lead])
         rows = type(rows)(rows.frame, rows.lead, rows.y, rows.reason, NOW, follow)
         split = forward_split(rows, DATED, TrainConfig(seed=seed), immature=True)
         assert split.bounds is not None

@@ -2,9 +2,8 @@
 
 Evidence decides, not the calendar: this may run every night or every hour, and does nothing until
 outcomes say something new. At most one other model comes into force in a look, with a calibration that
-follows the newest outcomes and the level that early wins tell, and none while the last one is fresh;
-only a roll-back does not wait. Every decision is in our database before anything follows from it, and
-then in MLflow.
+follows the newest outcomes, and none while the last one is fresh; only a roll-back does not wait. Every
+decision is in our database before anything follows from it, and then in MLflow.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from features.errors import LeakageError, NotEnoughEvidenceError
 from features.store.outcomes import count_deals
 from features.store.promotions import list_bundles, list_decisions
 from models.workspace import Workspace
-from training.ahead import Ahead, read_ahead
 from training.config import TrainConfig
 from training.loop.policy import Policy
 from training.loop.retrain import Decided, newest_trained, reconsider, retrain
@@ -155,16 +153,10 @@ class Loop:
         return self._kept_level(now, seen) or shadow or self._nothing(seen.verdict.reason, advised)
 
     def _kept_level(self, now: int, seen: Seen) -> Look | None:
-        """Recalibrate where that is advised, or newer outcomes have come; then read the level ahead."""
-        advised = seen.verdict.action
-        if advised != "recalibrate" and not self._has_fresh_outcomes(now):
-            return None
-        look = self._recalibrated(now, advised)
-        ahead = self._ahead(now, alone=look.decision != "promote")
-        if ahead is None:
-            return look
-        also = {"model": ahead.digest, "by_whole_horizons": look.reason}
-        return self._said("recalibrate", ahead.verdict.reason, "promote", advised, also)
+        """Recalibrate where that is advised, or newer outcomes have come."""
+        if seen.verdict.action == "recalibrate" or self._has_fresh_outcomes(now):
+            return self._recalibrated(now, seen)
+        return None
 
     def _first(self, now: int) -> Look:
         """Make a first model, or ask again whether the one there is has become better than none."""
@@ -227,8 +219,6 @@ class Loop:
         also: dict[str, Any] = {"model": done.digest}
         if verdict.decision == "promote":
             also["recalibrated"] = self._followed(now)
-            if (ahead := self._ahead(now, alone=False)) is not None:
-                also["level_read_early"] = ahead.verdict.reason
         return self._said(action, f"{why}: {verdict.reason}", verdict.decision, advised, also)
 
     def _followed(self, now: int) -> str:
@@ -237,19 +227,8 @@ class Loop:
         except NotEnoughEvidenceError as error:
             return f"waits: {error.message}"
 
-    def _ahead(self, now: int, *, alone: bool) -> Ahead | None:
-        """Move the level to what the wins say that came before their horizon was over."""
-        done = read_ahead(
-            self.workspace, now=now, by=self.by, seed=self.seed, alone=alone, warn=self.warn
-        )
-        if done is not None:
-            said = done.verdict
-            report(
-                self.workspace, done.digest, said.decision, said.reason, said.evidence, self.warn
-            )
-        return done
-
-    def _recalibrated(self, now: int, advised: str) -> Look:
+    def _recalibrated(self, now: int, seen: Seen) -> Look:
+        advised = seen.verdict.action
         try:
             done = self._recalibrate(now)
         except NotEnoughEvidenceError as error:

@@ -38,7 +38,6 @@ class Works:
     asked: list[str] = field(default_factory=list)
     reported: list[tuple[str, str]] = field(default_factory=list)
     decisions: dict[str, str | None] = field(default_factory=dict)
-    read_alone: list[bool] = field(default_factory=list)
 
     def decided(self, work: str) -> Any:
         self.asked.append(work)
@@ -73,12 +72,6 @@ def works(monkeypatch: pytest.MonkeyPatch) -> Works:
     monkeypatch.setattr(act, "retrain", lambda *_, **__: found.decided("retrain"))
     monkeypatch.setattr(act, "recalibrate", lambda *_, **__: found.decided("recalibrate"))
     monkeypatch.setattr(act, "report", report)
-
-    def read_ahead(*_: Any, alone: bool, **__: Any) -> Any:
-        found.read_alone.append(alone)
-        return found.decided("read_ahead") if "read_ahead" in found.decisions else None
-
-    monkeypatch.setattr(act, "read_ahead", read_ahead)
     return found
 
 
@@ -265,43 +258,6 @@ def test_fifty_fresh_deals_a_week_after_the_last_try_are_followed_without_any_ad
     if action == "recalibrate":
         assert found.also == {"model": OTHER, "calibration": "platt"}
         assert works.reported == [(OTHER, "keep")]
-
-
-def test_a_model_that_comes_into_force_takes_the_level_of_now_with_it(
-    home: Workspace, works: Works
-) -> None:
-    champion(home, 100)
-    works.decisions |= {"retrain": "promote", "read_ahead": "promote"}
-    found = look(home, "retrain")
-    assert works.asked == ["reconsider", "retrain", "recalibrate", "read_ahead"]
-    assert works.read_alone == [False], "the model is another anyway"
-    assert (found.action, found.decision) == ("retrain", "promote")
-    assert found.also["level_read_early"] == "read_ahead said so"
-    assert works.reported == [(OTHER, "promote"), (OTHER, "keep"), (OTHER, "promote")]
-
-
-@pytest.mark.parametrize(
-    ("calibration", "alone"), [("keep", True), ("too few", True), ("promote", False)]
-)
-def test_where_the_level_is_kept_it_is_read_ahead_of_the_horizon_too(
-    home: Workspace, works: Works, calibration: str, alone: bool
-) -> None:
-    champion(home, 30)
-    works.decisions |= {"recalibrate": calibration, "read_ahead": "promote"}
-    found = look(home, "recalibrate")
-    assert works.asked == ["reconsider", "recalibrate", "read_ahead"]
-    assert works.read_alone == [alone]
-    assert (found.action, found.decision) == ("recalibrate", "promote")
-    assert found.reason == "read_ahead said so"
-    assert found.also["by_whole_horizons"]
-
-
-def test_while_nothing_has_come_the_level_is_not_read(home: Workspace, works: Works) -> None:
-    champion(home, 30)
-    look(home)
-    champion(home, 3)
-    look(home, "recalibrate")
-    assert works.read_alone == []
 
 
 def test_deals_without_another_matured_cohort_are_waited_with(
