@@ -196,6 +196,7 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))
     live = LiveModel(workspace, clock, settings.stale_model_days, settings.without_model)
     live.look()
+    metrics.expect(route.name for route in live.agreed.routes)
     with workspace.store.write() as connection:
         note_rules(connection, settings.rules, clock())
     is_durable = settings.ledger_durability == "durable"

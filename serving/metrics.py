@@ -7,7 +7,7 @@ their number is bounded and nothing personal leaves.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -129,6 +129,13 @@ class Metrics:
         self._second = lru_cache(_MOST_LABELS)(self.seconds.labels)
         self._score = lru_cache(_MOST_LABELS)(self.scores.labels)
         self._caveat = lru_cache(_MOST_LABELS)(self.caveats.labels)
+
+    def expect(self, routes: Iterable[str]) -> None:
+        """Have figures of what has not come yet: an alarm on a figure that is not there never rings."""
+        for route in routes:
+            self._score("api", route)
+            self._score("batch", route)
+        self._caveat("unseen_category")
 
     def count_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request that was answered."""

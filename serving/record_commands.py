@@ -71,14 +71,15 @@ def erase(
     with workspace.store.write() as connection:
         done = forget(connection, lead, by=getpass.getuser(), now=at)
     (compact if vacuum else flush)(workspace.store)
-    copies = copies_left(workspace.store, workspace.backups, lead, at)
     rows = forget_in_files(workspace.data_dir / "rejects", lead)
+    copies = copies_left(workspace.store, workspace.backups, lead, at)
     counts = {**done.to_json(), "rejected_rows": rows}
     figures = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
     for copy in copies:
         err.print(
             f"The backup of {copy.day} may still hold it; with one a day it goes on {copy.goes}.",
             highlight=False,
+            soft_wrap=True,
         )
     err.print(
         "Copies and exports that lie elsewhere hold what they held: see docs/operations.md.",

@@ -68,7 +68,9 @@ class Erased:
         return {**self.facts, **of_others}
 
 
-def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
+def erase(
+    connection: Connection, lead_id: str, *, by: str, now: int, with_parts: bool = True
+) -> Erased:
     """Forget a lead, and refuse it from now on; again, only what has come to be there since goes.
 
     Args:
@@ -76,6 +78,8 @@ def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
         lead_id: the lead's external id.
         by: who asks; for the audit log.
         now: the present instant.
+        with_parts: what became one with this lead is the same person, and goes too; a database that was
+            restored may hold a merge that has been taken back since.
 
     Raises:
         NotFoundError: nothing is known of such a lead, and nothing was erased.
@@ -86,8 +90,8 @@ def erase(connection: Connection, lead_id: str, *, by: str, now: int) -> Erased:
     of_lead = scores.c.lead_id == lead_id
     of_lead = of_lead if key is None else or_(of_lead, scores.c.lead == key)
     score_ids = list(connection.execute(select(scores.c.id).where(of_lead)).scalars())
-    # What became one with this lead is the same person.
-    parts = [erase(connection, name, by=by, now=now) for name in parts_of(connection, key)]
+    others = parts_of(connection, key) if with_parts else []
+    parts = [erase(connection, name, by=by, now=now) for name in others]
     waited = connection.execute(delete(waiting).where(waiting.c.lead_id == lead_id)).rowcount
     anonymous = _anonymise(connection, score_ids)
     facts = _forget_facts(connection, key)

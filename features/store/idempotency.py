@@ -126,7 +126,10 @@ def claim(
         links = [{"request": id_, "lead": lead} for lead in _hashed(connection, leads)]
         insert_ignoring(connection, about, links)
         return Claim(id_, token, print_)
-    known = connection.execute(select(requests).where(requests.c.id == id_).with_for_update()).one()
+    there = select(requests).where(requests.c.id == id_).with_for_update()
+    known = connection.execute(there).one_or_none()
+    if known is None:  # it was given back while we waited for it, and can be claimed anew
+        return Busy()
     if known.fingerprint != print_:
         return Reused()
     if known.answer is not None:
@@ -168,6 +171,7 @@ def release(connection: Connection, mine: Claim) -> Answer | None:
     Returns:
         What was kept with what was written, by whoever had the claim; None: it can be made anew.
     """
+    in_step(connection)  # an erasure takes what is locked here in another order
     named = select(requests.c.id).where(requests.c.id == mine.id)
     connection.execute(named.with_for_update()).first()  # nobody takes it over meanwhile
     if (kept := _kept_for(connection, mine)) is not None:

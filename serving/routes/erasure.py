@@ -27,7 +27,7 @@ def erase_lead(lead: LeadPath, parts: ServiceDep, caller: CallerDep, now: NowDep
     with parts.store.write() as connection:
         done = erase(connection, lead, by=caller.name, now=now)
     flush(parts.store)
-    copies = copies_left(parts.store, parts.workspace.backups, lead, now)
     rows = forget_in_files(parts.workspace.data_dir / "rejects", lead)
+    copies = copies_left(parts.store, parts.workspace.backups, lead, now)
     backups = [copy.to_json() for copy in copies]
     return JSONResponse({**done.to_json(), "rejected_rows": rows, "backups": backups})

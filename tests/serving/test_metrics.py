@@ -169,3 +169,13 @@ def test_two_services_count_apart(served_lite: Served, serve: object) -> None:
     served_lite.get("/v1/model")
     fresh = Metrics().exposition(served_lite.service.live.state)[0].decode()
     assert "/v1/model" not in fresh
+
+
+def test_figures_that_alarms_wait_for_are_there_before_anything_has_come(
+    served_lite: Served,
+) -> None:
+    """A sum over nothing is nothing, and an alarm on it never rings."""
+    found = figures(served_lite)
+    for channel in ("api", "batch"):
+        assert found[f'propensity_scores_total{{channel="{channel}",route="sales_ready"}}'] == 0
+    assert found['propensity_score_warnings_total{code="unseen_category"}'] == 0

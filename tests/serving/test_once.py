@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 from agreed import NOW
 from keyed_requests import event, send, stored
 from served import Served, sign_in
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from stores import state
 
 from features.clock import DAY, SECOND, iso
 from features.errors import InputError
 from features.store import idempotency
 from features.store.access import remove_user
+from features.store.engine import Store
 from features.store.ledger import scores
 from features.store.merges import merges
 from features.store.webhooks import add_sender, signature
@@ -365,3 +367,40 @@ def test_erasing_a_person_deletes_the_answers_about_the_person(served_lite: Serv
     with served_lite.store.read() as connection:
         (kept,) = connection.execute(select(idempotency.requests.c.answer)).scalars()
     assert "L-0003" in kept
+
+
+def test_a_claim_that_is_given_back_while_another_waits_tells_it_to_come_again(
+    postgres_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask() -> object:
+        with postgres_store.write() as connection:
+            return idempotency.claim(connection, "crm", "k", "f", [], NOW)
+
+    mine = ask()
+    assert isinstance(mine, idempotency.Claim)
+    locked, go_on = threading.Event(), threading.Event()
+
+    def slowly(*_: Any) -> None:
+        locked.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr(idempotency, "_kept_for", slowly)
+
+    def give_back() -> None:
+        with postgres_store.write() as connection:
+            idempotency.release(connection, mine)
+
+    with ThreadPoolExecutor(2) as threads:
+        given = threads.submit(give_back)
+        assert locked.wait(30)
+        asked = threads.submit(ask)
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        for _ in range(200):
+            with postgres_store.read() as connection:
+                if connection.execute(waits).scalar_one():
+                    break
+            assert not asked.done(), asked.result()
+        go_on.set()
+        given.result()
+        assert asked.result() == idempotency.Busy()
+    assert isinstance(ask(), idempotency.Claim)

@@ -337,3 +337,25 @@ def test_of_more_copies_than_are_kept_the_oldest_go_with_the_next_one(
         back_up(sqlite_store, definition_file, home / f"2026-04-{day:02d}")
     goes = [copy.goes.isoformat() for copy in copies_before(home, "a" * 64, NOW)]
     assert goes == ["2026-05-01"] * 3 + [f"2026-05-{day:02d}" for day in range(2, 8)]
+
+
+def test_whose_merge_was_taken_back_before_the_erasure_comes_back_with_a_copy(
+    sqlite_store: Store, home: Path, tmp_path: Path
+) -> None:
+    """The copy still holds the two as one person; only one of them has a tombstone."""
+    fill(sqlite_store)
+    (tmp_path / "agreed.yaml").write_text(DEFINITION_TEXT, encoding="utf-8")
+    copy = home / "2026-04-30"
+    back_up(sqlite_store, tmp_path / "agreed.yaml", copy)
+    apart = Merge(lead=PART, survivor=None, recorded_at=NOW + 1)
+    with sqlite_store.write() as connection:
+        record_merged(connection, [apart], AGREED, NOW + 2)
+    forget(sqlite_store, PERSON)
+    copies_left(sqlite_store, home, PERSON, NOW)
+    restored = tmp_path / "restored.db"
+    again = restore_without_erased(copy, restored, tmp_path / "d.yaml", home, by="admin", now=NOW)
+    assert again == 1
+    with opened(restored) as store, store.read() as connection:
+        names = set(connection.execute(select(leads.c.external_id)).scalars())
+        assert names == {PART, OTHER}
+        assert len(known(connection).erased_at) == 1
