@@ -103,7 +103,13 @@ class Linear:
         return self.read(matrix)[1]
 
     def read(self, matrix: Floats) -> tuple[Floats, Floats]:
-        """`contributions` and `variance` at the price of one of them."""
+        """`contributions` and `variance` at the price of one of them.
+
+        Raises:
+            ValueError: the matrix has another number of columns; compiled code would read beyond it.
+        """
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.terms):
+            raise ValueError(f"{len(self.terms)} columns are read, the table has {matrix.shape}")
         if ENGINE.kernel is not None:
             shares, variance = np.empty(matrix.shape), np.empty(len(matrix))
             ENGINE.kernel.write_terms(plain(matrix), self.tables, shares, variance)

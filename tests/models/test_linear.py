@@ -236,3 +236,9 @@ def test_any_table_of_numbers_is_read_as_what_it_holds() -> None:
     by_column.flags.writeable = False
     for one, other in zip(linear.read(by_column), linear.read(matrix), strict=True):
         assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("columns", [0, 39, 41])
+def test_a_table_of_another_width_is_refused_and_nothing_beside_it_is_read(columns: int) -> None:
+    with pytest.raises(ValueError, match="40 columns are read"):
+        some_linear().read(np.zeros((3, columns)))
