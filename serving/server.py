@@ -4,6 +4,10 @@ uvicorn waits for ever for the end of a request's headers, for a body that nobod
 a reader who takes nothing of an answer. Here each of these has its time; and when all connections are
 taken, the one whose turn it has been for longest makes room, so that idling keeps nobody out: a turn to
 send a request, or the rest of one, or to take what was answered.
+
+Rule: our own delay is nobody's fault. When a time has run out we read what lies in the socket before we
+hang up: the event loop looks at its clocks first, and a machine that was starved or suspended would
+close all connections whose requests came meanwhile.
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ _FULL = (
     b"content-length: 0\r\n\r\n"
 )
 _LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_ANOTHER_LOOK_SECONDS = 0.01
+"""From the end of a time to the end of a connection: one turn of the event loop, which reads."""
+
 _LATE = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -186,7 +193,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().pause_writing()
         if self._answer_timer is None:
             self._answer_timer = self.loop.call_later(
-                self._patience.answer_seconds, self.transport.abort
+                self._patience.answer_seconds, self._takes_nothing
             )
         self._see_whose_turn()
 
@@ -236,7 +243,21 @@ class PatientProtocol(HttpToolsProtocol):
         self._see_whose_turn()
 
     def _is_late(self) -> None:
+        self._request_timer = self._after_another_look(self._give_up_late)
+
+    def _give_up_late(self) -> None:
         self.give_up(_LATE if self._in_headers else b"")
+
+    def _takes_nothing(self) -> None:
+        self._answer_timer = self._after_another_look(self.transport.abort)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """The next request does not come."""
+        self.timeout_keep_alive_task = self._after_another_look(super().timeout_keep_alive_handler)
+
+    def _after_another_look(self, end: Callable[[], None]) -> asyncio.TimerHandle:
+        """Do something unless what is read in the next turn of the event loop takes the timer back."""
+        return self.loop.call_later(_ANOTHER_LOOK_SECONDS, end)
 
     def _stop_timer(self) -> None:
         if self._request_timer is not None:
@@ -276,6 +297,7 @@ def server_of(app: Any, settings: Settings) -> Server:
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=settings.trusted_proxies,
+            timeout_keep_alive=settings.keep_alive_seconds,
             timeout_graceful_shutdown=30,
         )
     )

@@ -44,6 +44,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Longest time for the headers of a request to come, in seconds.",
     )
+    keep_alive_seconds: int = Field(
+        default=75,
+        ge=1,
+        description="How long a connection may rest between two requests, in seconds. Longer than the "
+        "load balancer keeps it, or requests meet a connection that is just being closed.",
+    )
     answer_seconds: float = Field(
         default=60.0,
         gt=0,

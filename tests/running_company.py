@@ -36,6 +36,14 @@ def _plain_logs() -> None:
 
 
 @pytest.fixture
+def keys_stay_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key asked for once needs no other look, however slow the machine is."""
+    from serving.security import KeyRing
+
+    monkeypatch.setattr(KeyRing, "remembered", KeyRing.known_before)
+
+
+@pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
     """Starts a service on a store; all are stopped at the end."""
     from models_made import promote, put_bundle, workspace_of

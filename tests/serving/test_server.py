@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import statistics
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
 import pytest
 from agreed import NOW
 from page_company import serving, workspace_at
+from workers import working
 
+from features.store.engine import Store
 from features.store.keys import create_key
 from models.workspace import Workspace
 from serving.app import STATIC
@@ -41,6 +45,14 @@ def said_until_closed(line: socket.socket) -> bytes:
     while piece := line.recv(65_536):
         found += piece
     return found
+
+
+def status_of_the_next(line: socket.socket) -> int:
+    """The status of one answer, which is read to its end."""
+    with closing(HTTPResponse(line)) as answer:
+        answer.begin()
+        answer.read()
+        return answer.status
 
 
 def dribble(line: socket.socket, piece: bytes, until_closed: float = SOON) -> bytes:
@@ -229,6 +241,31 @@ def workspace(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Workspace]:
     made = workspace_at(tmp_path, migrated_sqlite)
     yield made
     made.store.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nho"], ids=["idle", "in-headers"])
+def test_a_server_that_was_suspended_answers_whatever_came_meanwhile(
+    company_store: Store, tmp_path: Path, begun: bytes
+) -> None:
+    """Its clocks have run out when it wakes, and the requests lie in the sockets, unread."""
+    request = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    settings = {"PROPENSITY_KEEP_ALIVE_SECONDS": "1", "PROPENSITY_HEADER_SECONDS": "1"}
+    workspace = Workspace.of({"PROPENSITY_DATA_DIR": str(tmp_path)})
+    with working(workspace, "nobody's", settings) as served, ExitStack() as opened:
+        address = str(served.client.base_url)
+        lines = [opened.enter_context(connected(address)) for _ in range(10)]
+        for line in lines:
+            line.sendall(request)
+            assert status_of_the_next(line) == 200
+            line.sendall(begun)
+        served.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.5)
+        for line in lines:
+            line.sendall(request.removeprefix(begun))
+        served.process.send_signal(signal.SIGCONT)
+        assert [status_of_the_next(line) for line in lines] == [200] * 10
+        assert said_until_closed(lines[0]) == b"", "who sends nothing more is hung up on, as ever"
+    workspace.store.close()
 
 
 @pytest.mark.parametrize(("trusted", "statuses"), [("127.0.0.1", {303}), ("192.0.2.1", {303, 429})])

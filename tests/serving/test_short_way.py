@@ -161,6 +161,7 @@ def test_what_is_no_plain_json_is_answered_by_the_strict_reader(
     assert told(short) == told(long)
 
 
+@pytest.mark.usefixtures("keys_stay_known")
 def test_plain_requests_do_go_the_short_way_and_others_do_not(
     served_lite: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
