@@ -6,6 +6,7 @@ Each step is a quadratic problem within bounds; without active bounds it is one 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,15 +53,23 @@ class Problem:
         return slope
 
     def curvature(self, at: Floats) -> Floats:
-        """Its Hessian, shape (width, width)."""
+        """Its Hessian, shape (width, width), to seven digits.
+
+        It says how far to step and how sure the coefficients are; where they are highest `value` and
+        `slope` say, to sixteen.
+        """
         said = _sigmoid(self.matrix @ at)
-        inner = self.weight * np.maximum(said * (1 - said), 1e-6)
+        root = np.sqrt(self.weight * np.maximum(said * (1 - said), 1e-6)).astype(np.float32)
         total = np.diag(self.precision)
-        for start in range(0, len(inner), _PORTION):
+        for start in range(0, len(root), _PORTION):
             rows = slice(start, start + _PORTION)
-            portion = self.matrix[rows]
-            total += (portion.T * inner[rows]) @ portion
+            portion = self._short[rows] * root[rows, None]
+            total += portion.T @ portion  # a matrix by itself costs half of two matrices
         return total
+
+    @cached_property
+    def _short(self) -> NDArray[np.float32]:
+        return self.matrix.astype(np.float32)
 
     def covariance(self, at: Floats) -> Floats:
         """Of the coefficients in Laplace's approximation, shape (width, width)."""
