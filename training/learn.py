@@ -108,8 +108,19 @@ def learn(
     definition: Definition,
     config: TrainConfig,
     progress: Say | None = None,
+    *,
+    uncertain: bool = True,
 ) -> Learned:
     """Learn a model from the rows of a lesson, looking at no others.
+
+    Args:
+        dataset: where the rows are.
+        lesson: which of them to fit, to choose and to calibrate by.
+        definition: what the columns mean.
+        config: the choices.
+        progress: told how it goes.
+        uncertain: whether to measure how uncertain the model is, for which it is fitted twice more; one
+            that was not measured gives no intervals.
 
     Raises:
         NotEnoughEvidenceError: too few wins or losses and no agreed rate to start from, or no column
@@ -139,8 +150,11 @@ def learn(
     learner = _refitted(parts, rows, lesson, chosen, choice)
     if calibration.calibrator != Identity():
         learner = _at_level(learner, held, choice)
-    say("measuring how uncertain it is")
-    learner = replace(learner, spread=_spread(parts, rows, lesson, held, chosen, choice, learner))
+    if uncertain:
+        say("measuring how uncertain it is")
+        learner = replace(
+            learner, spread=_spread(parts, rows, lesson, held, chosen, choice, learner)
+        )
     model = PropensityModel(definition, parts.encoder, learner, calibration.calibrator)
     return Learned(model, tuple(trials), chosen, choice, calibration)
 

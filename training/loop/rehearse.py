@@ -12,6 +12,7 @@ later is not hidden, it is not there. Outcomes are read from the history only af
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -99,11 +100,22 @@ class Rehearsal:
 
 @dataclass
 class _Rivals:
-    """The two who are played beside: models, and how often they changed."""
+    """The two who are played beside: models, and how often they changed.
+
+    The newest of the retrained is learned while the loop looks: it is waited for when it is to speak.
+    """
 
     frozen: PropensityModel
-    retrained: PropensityModel
+    newest: PropensityModel | Future[PropensityModel]
+    beside: Executor
     changes: dict[str, int] = field(default_factory=lambda: {"frozen": 0, "retrain_15d": 0})
+
+    @property
+    def retrained(self) -> PropensityModel:
+        """The newest, as soon as it is there."""
+        if isinstance(self.newest, Future):
+            self.newest = self.newest.result()
+        return self.newest
 
 
 def rehearse(
@@ -127,17 +139,18 @@ def rehearse(
     definition, known = scratch.definition(), plan_of.first
     copy_recorded(history, scratch.store, definition, since=0, until=known)
     first = _first_model(scratch, plan_of, loop.by)
-    rivals = _Rivals(first, first)
     weeks: list[Week] = []
     retrains = _retrains(plan_of)
-    for at in plan_of.instants:
-        for when in sorted(one for one in {*retrains, at} if known < one <= at):
-            copy_recorded(history, scratch.store, definition, since=known, until=when)
-            known = when
-            if when in retrains:
-                _train_rival(scratch, definition, rivals, plan_of)
-        weeks.append(_week(scratch, definition, loop, score, rivals, at))
-        told(_words(weeks[-1], len(weeks), plan_of.weeks))
+    with ThreadPoolExecutor(1, "rival") as beside:
+        rivals = _Rivals(first, first, beside)
+        for at in plan_of.instants:
+            for when in sorted(one for one in {*retrains, at} if known < one <= at):
+                copy_recorded(history, scratch.store, definition, since=known, until=when)
+                known = when
+                if when in retrains:
+                    _train_rival(scratch, definition, rivals, plan_of)
+            weeks.append(_week(scratch, definition, loop, score, rivals, at))
+            told(_words(weeks[-1], len(weeks), plan_of.weeks))
     shown = [week.look.champion for week in weeks if week.look is not None and week.said]
     ours = sum(one != next_one for one, next_one in pairwise(shown))
     return Rehearsal(tuple(weeks), {"ours": ours, **rivals.changes})
@@ -175,13 +188,14 @@ def _train_rival(
     except NotEnoughEvidenceError:
         return
     splits = plan(matured, definition, config)
-    learned = (
-        learn(matured, _of_all(splits[0]), definition, config)
-        if splits
-        else learn_little(matured, definition, config)
-    )
+
+    def learned() -> PropensityModel:
+        if not splits:
+            return learn_little(matured, definition, config).model
+        return learn(matured, _of_all(splits[0]), definition, config, uncertain=False).model
+
     rivals.changes["retrain_15d"] += 1
-    rivals.retrained = learned.model
+    rivals.newest = rivals.beside.submit(learned)
 
 
 def _of_all(split: Split) -> Lesson:
