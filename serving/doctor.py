@@ -20,7 +20,8 @@ from urllib.parse import urlsplit
 
 from features.errors import BundleError, PropensityError
 from features.store.migrate import revisions
-from features.store.remembered import FILE, known, read
+from features.store.remembered import known
+from features.store.tombstone_file import FILE, UnintelligibleError, read, set_aside
 from models.bundle import read_bundle
 from models.workspace import Workspace
 
@@ -137,12 +138,35 @@ def _erasures(workspace: Workspace) -> Iterator[Finding]:
     """Whether everybody who was erased is: a database restored by hand knows nothing of it."""
     if not _is_there(workspace) or len(set(revisions(workspace.store))) > 1:
         return
-    told = read(workspace.backups / FILE)
+    yield from _set_aside(workspace)
+    path = workspace.backups / FILE
     with workspace.store.read() as connection:
-        lacking = told.erased_at.keys() - known(connection).erased_at.keys()
-    if lacking:
+        here = known(connection)
+    try:
+        told = read(path)
+    except UnintelligibleError as error:
+        yield Finding("erasures", "broken", error.message, error.hint)
+        return
+    lacking = told.erased_at.keys() - here.erased_at.keys()
+    if here.erased_at and not told.is_of(here):
+        said = f"{path} is of another installation"
+        yield Finding(
+            "erasures", "warning", said, "The next erasure sets it aside. Bring ours back."
+        )
+    elif lacking:
         said = f"{len(lacking)} leads were erased of which the database does not know it"
         yield Finding("erasures", "broken", said, "Run `propensity erase-again`.")
+
+
+def _set_aside(workspace: Workspace) -> Iterator[Finding]:
+    """Files that were in the place of our own: perhaps somebody was erased of whom only they know."""
+    for path in set_aside(workspace.backups):
+        said = f"{path} lay where our {FILE} belongs, and is not of this installation or damaged"
+        hint = (
+            "Ours, from before a restore? Restore again, and `propensity erase-again` with it before "
+            "anything else. Else move it away."
+        )
+        yield Finding("erasures", "warning", said, hint)
 
 
 def _definition(workspace: Workspace) -> Iterator[Finding]:
