@@ -63,8 +63,10 @@ def erase(
     from features.store.erasure import compact, flush, forget_in_files
     from features.store.erasure import erase as forget
     from features.store.remembered import copies_left, remember
+    from features.store.tombstone_file import FILE, require_place
 
     workspace = _current()
+    require_place(workspace.backups / FILE)
     if not yes:
         typer.confirm(f"Erase all of {lead}? It cannot be undone", abort=True, err=True)
     at = now()

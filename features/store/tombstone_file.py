@@ -11,10 +11,12 @@ import json
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from features.errors import ConflictError, StoreError
+from features.store.sharing import make_directory, open_private
 
 log = logging.getLogger("propensity.erasures")
 
@@ -22,6 +24,11 @@ FILE = "erased.json"
 """The file's name, in the directory of the daily copies."""
 
 _FORMAT = 1
+
+_DAMAGED = "Bring it back from another copy; without it, restored persons stay."
+_NOT_MINE = (
+    "Another user of this machine wrote it. Give it to the service's user, and act as that one."
+)
 
 
 class UnintelligibleError(StoreError):
@@ -75,8 +82,24 @@ def read(path: Path) -> Tombstones:
         kind = StoreError if isinstance(error, OSError) else UnintelligibleError
         raise kind(
             f"who was erased cannot be read from {path}: {error}",
-            hint="Bring it back from another copy; without it, restored persons stay.",
+            hint=_NOT_MINE if isinstance(error, PermissionError) else _DAMAGED,
         ) from error
+
+
+def require_place(path: Path) -> None:
+    """Raise where an erasure could not be remembered: to be asked before anything is erased.
+
+    Raises:
+        StoreError: the file cannot be read, or its directory cannot be written to.
+    """
+    with suppress(UnintelligibleError):  # it will be set aside
+        read(path)
+    place = next(place for place in path.parents if place.exists())
+    if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+        raise StoreError(
+            f"nothing was erased: a restore would bring the lead back, {path} cannot be written",
+            hint=f"Run it as the user of the service, or let this one write to {place}.",
+        )
 
 
 def keep(path: Path, told: Tombstones) -> Path | None:
@@ -129,9 +152,9 @@ def _write(path: Path, told: Tombstones) -> None:
     }
     beside = path.with_suffix(".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         beside.unlink(missing_ok=True)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(open_private(beside), "w") as file:
             json.dump(content, file, indent=1)
             file.flush()
             os.fsync(file.fileno())

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 
 from features.store.erasure import erase, flush, forget_in_files
 from features.store.remembered import copies_left, remember
+from features.store.tombstone_file import FILE, require_place
 from serving.answers import ErasedAnswer
 from serving.deps import CallerDep, NowDep, ServiceDep
 from serving.limits import JsonRoute
@@ -24,11 +25,12 @@ def erase_lead(lead: LeadPath, parts: ServiceDep, caller: CallerDep, now: NowDep
 
     It is refused from then on, by whatever way it comes. Cannot be undone.
     """
+    home = parts.workspace.backups
+    require_place(home / FILE)
     with parts.store.write() as connection:
         done = erase(connection, lead, by=caller.name, now=now)
     flush(parts.store)
     rows = forget_in_files(parts.workspace.data_dir / "rejects", lead)
-    home = parts.workspace.backups
     aside = remember(parts.store, home)
     told = {
         "rejected_rows": rows,
