@@ -19,6 +19,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from features.errors import BundleError, PropensityError
+from features.store.backup import left_by_restore
 from features.store.migrate import revisions
 from features.store.remembered import known
 from features.store.tombstone_file import FILE, UnintelligibleError, read, set_aside
@@ -169,6 +170,17 @@ def _set_aside(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("erasures", "warning", said, hint)
 
 
+def _restore(workspace: Workspace) -> Iterator[Finding]:
+    """Whether a restore came to its end: what one that was killed leaves is a backup nobody knows of."""
+    kind, _, path = workspace.database_url.partition(":///")
+    left = left_by_restore(Path(path)) if kind.startswith("sqlite") else []
+    if left:
+        size = sum(one.stat().st_size for one in left)
+        said = f"a restore is under way or was killed: {left[0]}, {size:,} bytes"
+        hint = "Was it killed? Restore again, or delete that and what begins like it: it holds persons."
+        yield Finding("restore", "warning", said, hint)
+
+
 def _definition(workspace: Workspace) -> Iterator[Finding]:
     agreed = workspace.definition()
     said = f"{workspace.definition_path}: {agreed.name}, {agreed.hash[:12]}"
@@ -229,4 +241,14 @@ def _host(uri: str) -> str:
     return urlsplit(uri).netloc.rpartition("@")[2]
 
 
-_LOOKS = (_versions, _data_directory, _sqlite, _store, _erasures, _definition, _champion, _mlflow)
+_LOOKS = (
+    _versions,
+    _data_directory,
+    _sqlite,
+    _store,
+    _restore,
+    _erasures,
+    _definition,
+    _champion,
+    _mlflow,
+)
