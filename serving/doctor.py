@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from features.clock import SECOND
 from features.errors import BundleError, PropensityError
 from features.store.backup import left_by_restore
 from features.store.migrate import revisions
@@ -25,9 +26,11 @@ from features.store.remembered import known
 from features.store.tombstone_file import FILE, UnintelligibleError, read, set_aside
 from models.bundle import read_bundle
 from models.workspace import Workspace
+from serving.one_clock import ahead_of_database, wall_clock
 
 PATIENCE_SECONDS = 2.0
 LEAST_FREE_BYTES = 500 * 2**20
+_CLOCKS_AGREE = 5 * SECOND
 
 _PACKAGES = ("propensity", "fastapi", "lightgbm", "mlflow", "numpy", "pydantic", "sqlalchemy")
 
@@ -170,6 +173,17 @@ def _set_aside(workspace: Workspace) -> Iterator[Finding]:
         yield Finding("erasures", "warning", said, hint)
 
 
+def _clock(workspace: Workspace) -> Iterator[Finding]:
+    """Whether this host's clock is the database's, which the service goes by."""
+    if not _is_there(workspace):
+        return
+    ahead = ahead_of_database(workspace.store, wall_clock)
+    if ahead is not None and abs(ahead) > _CLOCKS_AGREE:
+        said = f"this host's clock is {ahead / SECOND:+,.0f} s from the database's"
+        hint = "Set both by NTP: commands and workers of this host go by its own."
+        yield Finding("clock", "warning", said, hint)
+
+
 def _restore(workspace: Workspace) -> Iterator[Finding]:
     """Whether a restore came to its end: what one that was killed leaves is a backup nobody knows of."""
     kind, _, path = workspace.database_url.partition(":///")
@@ -246,6 +260,7 @@ _LOOKS = (
     _data_directory,
     _sqlite,
     _store,
+    _clock,
     _restore,
     _erasures,
     _definition,
