@@ -190,7 +190,7 @@ def served(
 
 
 @pytest.mark.parametrize("cut", ["claim", "facts", "answer"])
-@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("where", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_a_request_under_a_key_is_carried_out_once(
     served: Served, line: Relay, where: Where, cut: str
 ) -> None:
@@ -218,7 +218,7 @@ def visits(store: Store) -> int:
         return len(connection.execute(select(events).where(events.c.kind == "visit")).all())
 
 
-@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("where", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_a_roll_back_whose_commit_was_not_answered_goes_back_once(
     served_postgres: Served, line: Relay, where: Where
 ) -> None:
