@@ -187,7 +187,7 @@ def _clock(workspace: Workspace) -> Iterator[Finding]:
 def _restore(workspace: Workspace) -> Iterator[Finding]:
     """Whether a restore came to its end: what one that was killed leaves is a backup nobody knows of."""
     kind, _, path = workspace.database_url.partition(":///")
-    left = left_by_restore(Path(path)) if kind.startswith("sqlite") else []
+    left = left_by_restore(Path(path)) if kind.startswith("sqlite") and path else []
     if left:
         size = sum(one.stat().st_size for one in left)
         said = f"a restore is under way or was killed: {left[0]}, {size:,} bytes"
