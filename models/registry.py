@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from features.errors import BundleError, ConflictError, NoModelError, NotFoundError
+from features.errors import BundleError, ConflictError, NoModelError, NotFoundError, StoreError
 from features.store.audit import Entry, note
 from features.store.engine import Connection, Store
 from features.store.promotions import (
@@ -23,6 +23,7 @@ from features.store.promotions import (
     keep_files,
     kept_file,
     list_bundles,
+    list_decisions,
     newest,
     previous_champion,
     record_bundle,
@@ -189,6 +190,14 @@ class Registry:
             if self.bring(decision.bundle) == "disk":
                 try_bundle(self.root, decision.bundle)
             self.share(decision.bundle)
+        try:
+            self._record(decision)
+        except StoreError:
+            # Rolled back once more for want of an answer, it would be rolled back twice.
+            if not self._is_recorded(decision):
+                raise
+
+    def _record(self, decision: DecisionRecord) -> None:
         with self.store.write() as connection:
             if champion(connection) != decision.against:
                 raise ConflictError(
@@ -197,6 +206,14 @@ class Registry:
                 )
             record_decision(connection, decision)
             _note(connection, decision)
+
+    def _is_recorded(self, decision: DecisionRecord) -> bool:
+        """Whether this is the last decision there is."""
+        with self.store.read() as connection:
+            made = list_decisions(connection)[-1:]
+        return [(d.decided_at, d.decided_by, d.decision, d.bundle) for d in made] == [
+            (decision.decided_at, decision.decided_by, decision.decision, decision.bundle)
+        ]
 
     def previous(self) -> str:
         """The champion before this one.

@@ -241,6 +241,10 @@ class ErasedAnswer(BaseModel):
     backups: list[CopyAnswer] = Field(
         description="The worker's copies that may still hold the person; a restore forgets it again."
     )
+    set_aside: str | None = Field(
+        default=None,
+        description="What an erased.json beside them is called now that was not this installation's.",
+    )
 
 
 class PastScore(BaseModel):

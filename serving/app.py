@@ -33,11 +33,12 @@ from serving.addresses import LeadIds
 from serving.at_once import AtOnce
 from serving.attempts import FailedSignIns, Hashing
 from serving.crowd import Crowd
-from serving.deps import Clock, Service, wall_clock, worker_name
+from serving.deps import Clock, Service, worker_name
 from serving.error_pages import error_page
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.middleware import Envelope, NoNakedError
+from serving.one_clock import OneClock, wall_clock
 from serving.pace import Pace
 from serving.queueing import QueueRefresher
 from serving.reach import Reach
@@ -70,6 +71,7 @@ _PATIENCE_SECONDS = 12.0
 
 _HOUSEKEEPING_SECONDS = 600.0
 _NOTE_USES_SECONDS = 30.0
+_COMPARE_CLOCKS_SECONDS = 30.0
 _WRITE_SHOWN_SECONDS = 1.0
 STATIC = Path(__file__).parent / "static"
 
@@ -113,19 +115,20 @@ class Propensity(FastAPI):
         await self.envelope(scope, receive, send)
 
 
-def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clock) -> Propensity:
+def create_app(settings: Settings, workspace: Workspace, clock: Clock | None = None) -> Propensity:
     """The service.
 
     Args:
         settings: how it is run.
         workspace: where its database, models and lead definition are.
-        clock: gives the present instant.
+        clock: gives the present instant; by default the database's (`serving.one_clock`).
     """
     metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service = await run_in_threadpool(_open, settings, workspace, clock, metrics)
+        present = clock or OneClock(workspace.store, wall_clock)
+        service = await run_in_threadpool(_open, settings, workspace, present, metrics)
         app.state.service = service
         threads = _threads(service)
         await run_in_threadpool(service.ledger.start)
@@ -192,6 +195,8 @@ def _open(settings: Settings, workspace: Workspace, clock: Clock, metrics: Metri
     """
     workspace.store.patience_seconds = _PATIENCE_SECONDS
     require_current(workspace.store)
+    if isinstance(clock, OneClock):
+        clock.look()
     # LightGBM answers until compiled code can.
     ENGINE.begin(lambda trouble: log.warning("trees not compiled", reason=trouble))
     live = LiveModel(workspace, clock, settings.stale_model_days, settings.without_model)
@@ -238,6 +243,8 @@ def _threads(service: Service) -> list[Repeating]:
         Repeating("key uses", _NOTE_USES_SECONDS, service.keys.note_uses),
         Repeating("shown", _WRITE_SHOWN_SECONDS, service.shown.write),
     ]
+    if isinstance(service.clock, OneClock):
+        threads.append(Repeating("clock", _COMPARE_CLOCKS_SECONDS, service.clock.look))
     if service.settings.refresh_queue:
         threads.append(Repeating("queue", seconds, lambda: _refresh(service)))
     return threads

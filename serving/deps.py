@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -59,11 +58,6 @@ class Service:
     def store(self) -> Store:
         """The database."""
         return self.workspace.store
-
-
-def wall_clock() -> int:
-    """The present instant; the only place of the service that looks at a clock."""
-    return time.time_ns() // 1_000
 
 
 def worker_name() -> str:

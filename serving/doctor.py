@@ -18,14 +18,19 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from features.clock import SECOND
 from features.errors import BundleError, PropensityError
+from features.store.backup import left_by_restore
 from features.store.migrate import revisions
-from features.store.remembered import FILE, known, read
+from features.store.remembered import known
+from features.store.tombstone_file import FILE, UnintelligibleError, read, set_aside
 from models.bundle import read_bundle
 from models.workspace import Workspace
+from serving.one_clock import ahead_of_database, wall_clock
 
 PATIENCE_SECONDS = 2.0
 LEAST_FREE_BYTES = 500 * 2**20
+_CLOCKS_AGREE = 5 * SECOND
 
 _PACKAGES = ("propensity", "fastapi", "lightgbm", "mlflow", "numpy", "pydantic", "sqlalchemy")
 
@@ -137,12 +142,57 @@ def _erasures(workspace: Workspace) -> Iterator[Finding]:
     """Whether everybody who was erased is: a database restored by hand knows nothing of it."""
     if not _is_there(workspace) or len(set(revisions(workspace.store))) > 1:
         return
-    told = read(workspace.backups / FILE)
+    yield from _set_aside(workspace)
+    path = workspace.backups / FILE
     with workspace.store.read() as connection:
-        lacking = told.erased_at.keys() - known(connection).erased_at.keys()
-    if lacking:
+        here = known(connection)
+    try:
+        told = read(path)
+    except UnintelligibleError as error:
+        yield Finding("erasures", "broken", error.message, error.hint)
+        return
+    lacking = told.erased_at.keys() - here.erased_at.keys()
+    if here.erased_at and not told.is_of(here):
+        said = f"{path} is of another installation"
+        yield Finding(
+            "erasures", "warning", said, "The next erasure sets it aside. Bring ours back."
+        )
+    elif lacking:
         said = f"{len(lacking)} leads were erased of which the database does not know it"
         yield Finding("erasures", "broken", said, "Run `propensity erase-again`.")
+
+
+def _set_aside(workspace: Workspace) -> Iterator[Finding]:
+    """Files that were in the place of our own: perhaps somebody was erased of whom only they know."""
+    for path in set_aside(workspace.backups):
+        said = f"{path} lay where our {FILE} belongs, and is not of this installation or damaged"
+        hint = (
+            "Ours, from before a restore? Restore again, and `propensity erase-again` with it before "
+            "anything else. Else move it away."
+        )
+        yield Finding("erasures", "warning", said, hint)
+
+
+def _clock(workspace: Workspace) -> Iterator[Finding]:
+    """Whether this host's clock is the database's, which the service goes by."""
+    if not _is_there(workspace):
+        return
+    ahead = ahead_of_database(workspace.store, wall_clock)
+    if ahead is not None and abs(ahead) > _CLOCKS_AGREE:
+        said = f"this host's clock is {ahead / SECOND:+,.0f} s from the database's"
+        hint = "Set both by NTP: commands and workers of this host go by its own."
+        yield Finding("clock", "warning", said, hint)
+
+
+def _restore(workspace: Workspace) -> Iterator[Finding]:
+    """Whether a restore came to its end: what one that was killed leaves is a backup nobody knows of."""
+    kind, _, path = workspace.database_url.partition(":///")
+    left = left_by_restore(Path(path)) if kind.startswith("sqlite") and path else []
+    if left:
+        size = sum(one.stat().st_size for one in left)
+        said = f"a restore is under way or was killed: {left[0]}, {size:,} bytes"
+        hint = "Was it killed? Restore again, or delete that and what begins like it: it holds persons."
+        yield Finding("restore", "warning", said, hint)
 
 
 def _definition(workspace: Workspace) -> Iterator[Finding]:
@@ -205,4 +255,15 @@ def _host(uri: str) -> str:
     return urlsplit(uri).netloc.rpartition("@")[2]
 
 
-_LOOKS = (_versions, _data_directory, _sqlite, _store, _erasures, _definition, _champion, _mlflow)
+_LOOKS = (
+    _versions,
+    _data_directory,
+    _sqlite,
+    _store,
+    _clock,
+    _restore,
+    _erasures,
+    _definition,
+    _champion,
+    _mlflow,
+)

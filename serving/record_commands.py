@@ -62,9 +62,11 @@ def erase(
     """Forget a person: all facts, and whose the scores were. The lead is refused from then on."""
     from features.store.erasure import compact, flush, forget_in_files
     from features.store.erasure import erase as forget
-    from features.store.remembered import copies_left
+    from features.store.remembered import copies_left, remember
+    from features.store.tombstone_file import FILE, require_place
 
     workspace = _current()
+    require_place(workspace.backups / FILE)
     if not yes:
         typer.confirm(f"Erase all of {lead}? It cannot be undone", abort=True, err=True)
     at = now()
@@ -72,6 +74,7 @@ def erase(
         done = forget(connection, lead, by=getpass.getuser(), now=at)
     (compact if vacuum else flush)(workspace.store)
     rows = forget_in_files(workspace.data_dir / "rejects", lead)
+    aside = remember(workspace.store, workspace.backups)
     copies = copies_left(workspace.store, workspace.backups, lead, at)
     counts = {**done.to_json(), "rejected_rows": rows}
     figures = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items() if n)
@@ -81,11 +84,22 @@ def erase(
             highlight=False,
             soft_wrap=True,
         )
+    if aside is not None:
+        err.print(
+            f"[yellow]set aside[/]: {escape(str(aside))} is not of this installation, or damaged; "
+            "`propensity doctor` says what to do.",
+            highlight=False,
+            soft_wrap=True,
+        )
     err.print(
         "Copies and exports that lie elsewhere hold what they held: see docs/operations.md.",
         highlight=False,
     )
-    content = {**counts, "backups": [copy.to_json() for copy in copies]}
+    content = {
+        **counts,
+        "backups": [copy.to_json() for copy in copies],
+        "set_aside": aside and aside.name,
+    }
     tell(content, f"erased: {figures or 'nothing was left to erase'}", as_json)
 
 

@@ -71,7 +71,8 @@ def erase_again(
     from features.errors import NotFoundError
     from features.store.erasure import flush
     from features.store.migrate import require_current
-    from features.store.remembered import FILE, forget_again, read, remember
+    from features.store.remembered import forget_again, remember
+    from features.store.tombstone_file import FILE, read
 
     workspace = here()
     require_current(workspace.store)

@@ -1,13 +1,23 @@
-"""A line to a database that can go quiet: what is sent is taken, and nothing comes back."""
+"""A line to a database that can go quiet, or break where it hurts.
+
+Quiet: what is sent is taken, and nothing comes back. Broken: at a COMMIT, before the server gets it,
+while it is at it, or after its answer and before the client gets that.
+"""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Literal
 
 from sqlalchemy import URL
+
+Where = Literal["before", "during", "after"]
+
+
+_COMMIT = b"COMMIT\0"  # and not READ COMMITTED
 
 
 class Relay:
@@ -16,6 +26,10 @@ class Relay:
     Attributes:
         port: where it listens on this machine.
         flows: cleared while nothing is passed on.
+        cuts: how often the line will break at a COMMIT from now on.
+        spared: how many come through before.
+        where: whether the server gets the one at which it breaks, and time to answer it.
+        then_gone: whether nobody is let in any more after it broke.
     """
 
     def __init__(self, database: URL) -> None:
@@ -24,6 +38,9 @@ class Relay:
         self.port: int = self._listening.getsockname()[1]
         self.flows = threading.Event()
         self.flows.set()
+        self.cuts = self.spared = 0
+        self.where: Where = "after"
+        self.then_gone = False
         self._ends: list[socket.socket] = []
 
     @property
@@ -48,8 +65,9 @@ class Relay:
                 caller, _ = self._listening.accept()
                 called = self._call()
                 self._ends += [caller, called]
-                for one, other in ((caller, called), (called, caller)):
-                    threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+                cut = threading.Event()
+                for ends in ((caller, called, self._cut_here, cut), (called, caller, _cut, cut)):
+                    threading.Thread(target=self._pass, args=ends, daemon=True).start()
 
     def _call(self) -> socket.socket:
         """A line to the database itself, which may listen on a file."""
@@ -61,14 +79,41 @@ class Relay:
         called.connect(f"{host}/.s.PGSQL.{port}")
         return called
 
-    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+    def _pass(
+        self,
+        one: socket.socket,
+        other: socket.socket,
+        where_cut: Callable[[bytes, threading.Event], Where | None],
+        cut: threading.Event,
+    ) -> None:
         with suppress(OSError):
             while said := one.recv(65_536):
                 self.flows.wait()
-                other.sendall(said)
+                where = where_cut(said, cut)
+                if where != "before":
+                    other.sendall(said)
+                if where in ("before", "during"):
+                    break
         for end in (one, other):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def _cut_here(self, said: bytes, cut: threading.Event) -> Where | None:
+        """Where the line breaks at what a client says; after `cut` no answer is passed on."""
+        if not self.cuts or _COMMIT not in said:
+            return None
+        if self.spared:
+            self.spared -= 1
+            return None
+        self.cuts -= 1
+        cut.set()
+        if self.then_gone:
+            self._listening.shutdown(socket.SHUT_RDWR)
+        return self.where
+
+
+def _cut(_: bytes, cut: threading.Event) -> Where | None:
+    return "before" if cut.is_set() else None
 
 
 @contextmanager

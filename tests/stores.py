@@ -1,9 +1,12 @@
-"""What is in a store, apart from our own keys; and how does a test leave nothing behind in it?"""
+"""What is in a store, apart from our own keys; and how is it copied, or left as it was?"""
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 from sqlalchemy import Connection, Table, select
 
@@ -33,6 +36,18 @@ def state(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
     """All leads and facts in an order of their own, by table, without the keys we gave them."""
     known = [(row.external_id, row.do_not_score) for row in connection.execute(select(leads))]
     return {"leads": sorted(known), **{t.name: _rows(connection, t) for t in FACT_TABLES}}
+
+
+def copy_installation(home: Path, target: Path) -> None:
+    """Copy a data directory in which nobody writes; others may look at its databases meanwhile.
+
+    The files that SQLite keeps beside a database come and go with whoever opens it: what they hold is
+    put into the database before, and they are left out.
+    """
+    for database in home.glob("*.db"):
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copytree(home, target, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
 
 
 def counts(connection: Connection) -> dict[str, int]:

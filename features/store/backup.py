@@ -31,6 +31,9 @@ KEPT_DAILY = 7
 _DAILY = re.compile(r"\.?(\d{4}-\d{2}-\d{2})")
 """The name of a daily copy; of one that is not whole, with a dot before it."""
 
+_ENDS = ("", "-wal", "-shm", "-journal")
+"""What SQLite calls the files of a database, after its name."""
+
 _PAGES = 2_000
 """Copied at once; between two portions others may write."""
 
@@ -85,7 +88,7 @@ def restore(
             f"{there[0]} is there already", hint="Stop the service and move it away first."
         )
     database.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = database.with_name(f".{database.name}.part")
+    unfinished = _unfinished(database)
     try:
         _copy(place / DATABASE, unfinished)
         amend(unfinished)
@@ -97,6 +100,18 @@ def restore(
     finally:
         _remove(unfinished)
     _flush(database.parent)
+
+
+def left_by_restore(database: Path) -> list[Path]:
+    """What a restore under way, or one that was killed, has beside the database that it makes.
+
+    It holds what the backup holds. The next restore removes it.
+    """
+    return [path for path in _files_of(_unfinished(database)) if path.exists()]
+
+
+def _unfinished(database: Path) -> Path:
+    return database.with_name(f".{database.name}.part")
 
 
 def drop_old(home: Path) -> int:
@@ -174,7 +189,7 @@ def _is_empty(place: Path) -> bool:
 
 
 def _files_of(database: Path) -> Iterator[Path]:
-    yield from (database.with_name(database.name + end) for end in ("", "-wal", "-shm"))
+    yield from (database.with_name(database.name + end) for end in _ENDS)
 
 
 def _remove(database: Path) -> None:

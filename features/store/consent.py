@@ -85,8 +85,17 @@ def lead_hash(connection: Connection, lead_id: str) -> str:
     return lead_hashes(connection, [lead_id])[0]
 
 
+def make_key(connection: Connection) -> None:
+    """Make the key under which leads are hashed, unless there is one.
+
+    With the tables: made with the first erasure, it would be in no copy taken before, and a restored one
+    would make another, under which nobody who was erased is known.
+    """
+    _secret(connection, OF_LEADS)
+
+
 def lead_hashes(connection: Connection, texts: Sequence[str]) -> list[str]:
-    """Keyed hashes of texts, in their order; see `lead_hash`. A first use makes the key."""
+    """Keyed hashes of texts, in their order; see `lead_hash`. A missing key is made."""
     key = bytes.fromhex(_secret(connection, OF_LEADS))
     return [
         hmac.new(key, text.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

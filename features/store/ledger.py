@@ -205,6 +205,13 @@ def record_scores(
     ]
 
 
+def present(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Those of these scores that are in the ledger."""
+    found = select(scores.c.id)
+    parts = (found.where(scores.c.id.in_(chunk)) for chunk in chunks(ids))
+    return {int(row.id) for query in parts for row in connection.execute(query)}
+
+
 def _refused(
     connection: Connection, lead_ids: AbstractSet[str], keys: Mapping[str, int]
 ) -> set[str]:

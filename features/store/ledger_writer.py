@@ -3,7 +3,9 @@
 *Durable*: the ids come when the transaction that holds the scores is committed; scores that wait
 together share a commit. *Queued*: the ids come at once, of numbers taken beforehand, and the scores are
 written as soon as the database allows. Either way at most so many scores wait, and none is lost
-silently: what cannot be written is answered with an error, or logged as one.
+silently: what cannot be written is answered with an error, or logged as one. Where a connection breaks
+at COMMIT nobody can tell from here whether the server got it: it is asked for the ids before anything is
+written again.
 """
 
 from __future__ import annotations
@@ -19,15 +21,18 @@ from typing import Protocol
 
 from features.errors import PropensityError, StoreError
 from features.store.engine import Store
-from features.store.ledger import QueueEntry, ScoreEntry, record_scores, take_numbers
+from features.store.ledger import QueueEntry, ScoreEntry, present, record_scores, take_numbers
 
 log = logging.getLogger("propensity.ledger")
 
 TOGETHER = 1_000
 """Scores of one transaction, unless a single request brings more: nobody waits for a huge one."""
 
-_LONGEST_PAUSE = 2.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 """Seconds between two attempts to write to a database that fails."""
+
+_DOUBT_SECONDS = 2.0
+"""How long it is tried to learn whether scores were written, once at least: somebody waits for it."""
 
 Ids = list[int | None]
 """Of scores, in the order given; None for those that were not written, see `record_scores`."""
@@ -73,6 +78,44 @@ class _Waiting:
     shown: Sequence[QueueEntry | None]
     ids: list[int] | None
     written: Future[Ids] = field(default_factory=Future)
+
+
+@dataclass(slots=True)
+class _Group:
+    """Requests whose scores are one transaction.
+
+    Attributes:
+        requests: these.
+        sent: the ids under which the scores may be there: all was sent that comes before COMMIT.
+        until: when it is no longer tried to learn whether they are, on a monotonic clock.
+    """
+
+    requests: Sequence[_Waiting]
+    sent: list[int] | None = None
+    until: float = 0.0
+
+    def is_in_doubt(self, now: float) -> bool:
+        """Whether it is open, and to be learned, if the scores are there."""
+        if self.sent is not None and not self.until:
+            self.until = now + _DOUBT_SECONDS
+        return now < self.until
+
+    def tell(self, ids: Ids) -> None:
+        """Tell each request the ids of its scores."""
+        at = 0
+        for one in self.requests:
+            one.written.set_result(ids[at : at + len(one.entries)])
+            at += len(one.entries)
+
+    def fail(self, error: Exception) -> None:
+        """Tell those who wait; what was answered already is told to whoever reads the log."""
+        if self.sent is not None and isinstance(error, StoreError):
+            error = StoreError(f"{error.message}; whether scores were written is not known")
+        for one in self.requests:
+            if one.ids is not None:
+                said = error.message if isinstance(error, PropensityError) else type(error).__name__
+                log.error("scores %s were given and could not be written: %s", one.ids, said)
+            one.written.set_exception(error)
 
 
 class LedgerWriter:
@@ -166,7 +209,7 @@ class LedgerWriter:
 
     def _run(self) -> None:
         while together := self._next():
-            self._until_written(together)
+            self._until_written(_Group(together))
             if not self._is_durable:
                 self._take_more_numbers()
             with self._changed:
@@ -184,53 +227,65 @@ class LedgerWriter:
                 room -= len(found[-1].entries)
             return found
 
-    def _until_written(self, together: list[_Waiting]) -> None:
-        pause = 0.05
+    def _until_written(self, group: _Group) -> None:
+        pause = _SHORTEST_PAUSE
         while True:
             try:
-                self._written(together)
-            except StoreError as error:
-                if self._is_durable or self._is_stopping.is_set():
-                    _fail(together, error)
+                ids = self._found(group) or self._written(group)
+            except Exception as error:
+                if not self._is_tried_again(group, error):
                     return
-                log.warning("ledger not written, will be tried again: %s", error.message)
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
-            except Exception as error:
-                # One row that the database will never take must not take the others with it.
-                self._one_by_one(together, error)
-                return
             else:
+                group.tell(ids)
                 return
 
-    def _written(self, together: Sequence[_Waiting]) -> None:
-        """Write all in one transaction, and say so.
+    def _is_tried_again(self, group: _Group, error: Exception) -> bool:
+        """Whether there is any sense in it; else those who wait are told."""
+        is_in_doubt = group.is_in_doubt(time.monotonic())
+        if not is_in_doubt and not isinstance(error, StoreError):
+            # One row that the database will never take must not take the others with it.
+            self._one_by_one(group, error)
+            return False
+        if not is_in_doubt and (self._is_durable or self._is_stopping.is_set()):
+            group.fail(error)
+            return False
+        said = error.message if isinstance(error, StoreError) else type(error).__name__
+        log.warning("ledger not written, will be tried again: %s", said)
+        return True
+
+    def _found(self, group: _Group) -> Ids | None:
+        """The ids of scores that were sent and are there; None when none is.
+
+        A transaction is there as a whole: what is missing was left out, see `record_scores`.
+        """
+        if group.sent is None:
+            return None
+        with self._store.read() as connection:
+            there = present(connection, group.sent)
+        return [id_ if id_ in there else None for id_ in group.sent] if there else None
+
+    def _written(self, group: _Group) -> Ids:
+        """Write all in one transaction; the ids.
 
         Raises:
-            StoreError: the database failed; nothing was written.
+            StoreError: the database failed; nothing was written, unless `group.sent` says otherwise.
         """
-        entries = [entry for one in together for entry in one.entries]
-        shown = [entry for one in together for entry in one.shown]
-        taken = [id_ for one in together for id_ in one.ids or ()]
+        entries = [entry for one in group.requests for entry in one.entries]
+        shown = [entry for one in group.requests for entry in one.shown]
+        known = group.sent or [id_ for one in group.requests for id_ in one.ids or ()]
         with self._store.write() as connection:
-            ids = record_scores(connection, entries, shown, taken or None)
-        at = 0
-        for one in together:
-            one.written.set_result(ids[at : at + len(one.entries)])
-            at += len(one.entries)
+            taken = known or take_numbers(connection, len(entries))
+            ids = record_scores(connection, entries, shown, taken)
+            # What SQLite has just counted it counts again for somebody else when this comes to nothing.
+            if known or connection.dialect.name == "postgresql":
+                group.sent = taken
+        return ids
 
-    def _one_by_one(self, together: list[_Waiting], error: Exception) -> None:
-        if len(together) == 1:
-            _fail(together, error)
+    def _one_by_one(self, group: _Group, error: Exception) -> None:
+        if len(group.requests) == 1:
+            group.fail(error)
             return
-        for one in together:
-            self._until_written([one])
-
-
-def _fail(together: Sequence[_Waiting], error: Exception) -> None:
-    """Tell those who wait; what was answered already is told to whoever reads the log."""
-    for one in together:
-        if one.ids is not None:
-            said = error.message if isinstance(error, PropensityError) else type(error).__name__
-            log.error("scores %s were given and could not be written: %s", one.ids, said)
-        one.written.set_exception(error)
+        for one in group.requests:
+            self._until_written(_Group([one]))

@@ -17,7 +17,7 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def upgrade(store: Store) -> None:
-    """Create the tables, or bring them to the newest revision; harmless when they are.
+    """Create the tables and the key of hashes, or bring them to the newest revision; harmless after.
 
     Raises:
         StoreError: this version does not know the database's revision.
@@ -25,9 +25,12 @@ def upgrade(store: Store) -> None:
     from alembic import command
     from alembic.util import CommandError
 
+    from features.store.consent import make_key
+
     try:
         with store.write() as connection:
             command.upgrade(_config(connection), "head")
+            make_key(connection)
     except CommandError as error:
         raise StoreError(
             f"the database {store.name} cannot be upgraded: {error}",

@@ -8,56 +8,26 @@ no more of whom was erased than the database does: who has it can test whether a
 
 from __future__ import annotations
 
-import json
-import os
 import sqlite3
-from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select, union
+from sqlalchemy import Connection, delete, select, union
 
-from features.errors import ConflictError, StoreError
+from features.store.audit import log as audit_log
 from features.store.backup import DATABASE, Copy, copies_before, restore
 from features.store.consent import OF_LEADS, alone, erased, lead_hash, own_secrets, tombstones
 from features.store.engine import Store
 from features.store.erasure import compact, erase
-from features.store.idempotency import forget_buried
+from features.store.idempotency import forget_buried, requests
 from features.store.ingest import insert_ignoring
 from features.store.ledger import scores
 from features.store.migrate import revisions, upgrade
 from features.store.pull.watermarks import waiting
 from features.store.tables import leads
-
-FILE = "erased.json"
-"""The file's name, in the directory of the daily copies."""
-
-_FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Tombstones:
-    """Whom an installation has erased: hash -> when, under its secret (None: it has none yet)."""
-
-    secret: str | None = None
-    erased_at: Mapping[str, int] = field(default_factory=dict)
-
-    def with_others(self, others: Tombstones) -> Tombstones:
-        """These and others of the same installation; what was erased twice, as it was at first.
-
-        Raises:
-            ConflictError: the others are of another installation.
-        """
-        if None not in (self.secret, others.secret) and self.secret != others.secret:
-            raise ConflictError(
-                "what is remembered of erasures is of another installation: its secret is another",
-                hint=f"Move the {FILE} beside the backups away, if it has no business there.",
-            )
-        both = {**self.erased_at, **others.erased_at}
-        both |= {h: min(at, both[h]) for h, at in self.erased_at.items()}
-        return Tombstones(self.secret or others.secret, both)
+from features.store.tombstone_file import FILE, Tombstones, keep, read
+from features.store.trials import trials
 
 
 def known(connection: Connection) -> Tombstones:
@@ -67,50 +37,23 @@ def known(connection: Connection) -> Tombstones:
     return Tombstones(connection.execute(query).scalar(), {row.hash: row.erased_at for row in rows})
 
 
-def read(path: Path) -> Tombstones:
-    """What a file remembers; nothing where there is none.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["format"] != _FORMAT:
-            raise ValueError(f"format {told['format']}")
-        return Tombstones(
-            str(told["secret"]), {str(h): int(at) for h, at in told["erased"].items()}
-        )
-    except FileNotFoundError:
-        return Tombstones()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StoreError(
-            f"who was erased cannot be read from {path}: {error}",
-            hint="Bring it back from another copy; without it, restored persons stay.",
-        ) from error
-
-
-def remember(store: Store, home: Path) -> None:
+def remember(store: Store, home: Path) -> Path | None:
     """Write whom the database knows to be erased into the file, beside whom the file knows.
 
+    Returns:
+        Where a file is now that was in its place and not ours; None: there was none.
+
     Raises:
-        ConflictError: the file is of another installation.
-        StoreError: it cannot be read or written.
+        StoreError: the file cannot be read or written.
     """
     with store.write() as connection:
         alone(connection)  # of two who write it, the later one has seen the erasure of the other
         here = known(connection)
-        if here.erased_at:
-            _write(home / FILE, here.with_others(read(home / FILE)))
+        return keep(home / FILE, here) if here.erased_at else None
 
 
 def copies_left(store: Store, home: Path, lead_id: str, now: int) -> list[Copy]:
-    """Remember an erasure, and tell which daily copies may still hold the person.
-
-    Raises:
-        ConflictError: what is remembered is of another installation.
-        StoreError: it cannot be remembered.
-    """
-    remember(store, home)
+    """Which daily copies may still hold somebody who was erased."""
     with store.read() as connection:
         return copies_before(home, lead_hash(connection, lead_id), now)
 
@@ -128,6 +71,9 @@ def forget_again(connection: Connection, told: Tombstones, *, by: str, now: int)
         ConflictError: they are of another installation.
     """
     alone(connection)
+    if not _is_secret_used(connection):
+        # It was made when a copy without one was upgraded: the one that was in use then takes its place.
+        connection.execute(delete(own_secrets).where(own_secrets.c.name == OF_LEADS))
     known(connection).with_others(told)
     if told.secret is not None:
         insert_ignoring(connection, own_secrets, [{"name": OF_LEADS, "secret": told.secret}])
@@ -138,6 +84,13 @@ def forget_again(connection: Connection, told: Tombstones, *, by: str, now: int)
         erase(connection, lead_id, by=by, now=now, with_parts=False)
     forget_buried(connection)
     return len(gone)
+
+
+def _is_secret_used(connection: Connection) -> bool:
+    """Whether anything is here that only the present secret tells the meaning of."""
+    objected = select(audit_log.c.object).where(audit_log.c.action.startswith("objection_"))
+    uses = (select(tombstones), select(requests), select(trials), objected)
+    return any(connection.execute(query.limit(1)).first() is not None for query in uses)
 
 
 def restore_without_erased(
@@ -228,25 +181,3 @@ def _named(connection: Connection) -> set[str]:
     strangers = select(scores.c.lead_id).where(scores.c.lead.is_(None), scores.c.lead_id != "")
     everybody = union(select(leads.c.external_id), strangers, select(waiting.c.lead_id))
     return set(connection.execute(everybody).scalars())
-
-
-def _write(path: Path, told: Tombstones) -> None:
-    content = {
-        "format": _FORMAT,
-        "secret": told.secret,
-        "erased": dict(sorted(told.erased_at.items())),
-    }
-    beside = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.unlink(missing_ok=True)
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise StoreError(
-            f"a restored backup would bring the lead back: {path} cannot be written: {error.strerror}",
-            hint="The database has forgotten it. Allow writing there, and erase the lead again.",
-        ) from error

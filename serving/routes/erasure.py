@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from features.store.erasure import erase, flush, forget_in_files
-from features.store.remembered import copies_left
+from features.store.remembered import copies_left, remember
+from features.store.tombstone_file import FILE, require_place
 from serving.answers import ErasedAnswer
 from serving.deps import CallerDep, NowDep, ServiceDep
 from serving.limits import JsonRoute
@@ -24,10 +25,16 @@ def erase_lead(lead: LeadPath, parts: ServiceDep, caller: CallerDep, now: NowDep
 
     It is refused from then on, by whatever way it comes. Cannot be undone.
     """
+    home = parts.workspace.backups
+    require_place(home / FILE)
     with parts.store.write() as connection:
         done = erase(connection, lead, by=caller.name, now=now)
     flush(parts.store)
     rows = forget_in_files(parts.workspace.data_dir / "rejects", lead)
-    copies = copies_left(parts.store, parts.workspace.backups, lead, now)
-    backups = [copy.to_json() for copy in copies]
-    return JSONResponse({**done.to_json(), "rejected_rows": rows, "backups": backups})
+    aside = remember(parts.store, home)
+    told = {
+        "rejected_rows": rows,
+        "backups": [copy.to_json() for copy in copies_left(parts.store, home, lead, now)],
+        "set_aside": aside and aside.name,
+    }
+    return JSONResponse({**done.to_json(), **told})

@@ -11,7 +11,7 @@ from source_files import PACKAGES, parsed, python_files
 ASK_THE_TIME = {
     "training/commands.py",
     "serving/telling.py",
-    "serving/deps.py",
+    "serving/one_clock.py",
     "serving/logs.py",
     "propensity.py",
 }

@@ -10,6 +10,7 @@ import pytest
 from served import Served
 from shop import NOW as SHOP_NOW
 from shop import Shop, Zygote, write_files
+from stores import copy_installation
 
 
 @pytest.fixture
@@ -45,5 +46,5 @@ def shop(zygote: Zygote, migrated_sqlite: Path, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture
 def copy(shop: Shop, tmp_path: Path) -> Path:
-    shutil.copytree(shop.home, tmp_path / "home")
+    copy_installation(shop.home, tmp_path / "home")
     return tmp_path / "home"

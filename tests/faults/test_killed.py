@@ -13,12 +13,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from stores import copy_installation
 
 LEADS = 2_000
 COMMAND = [sys.executable, "-m", "propensity"]
@@ -77,7 +80,7 @@ class Installation:
         return next(model["digest"] for model in models if model["role"] == "champion")
 
     def counts(self) -> dict[str, int]:
-        with sqlite3.connect(self.home / "propensity.db") as database:
+        with closing(sqlite3.connect(self.home / "propensity.db")) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             assert database.execute("PRAGMA foreign_key_check").fetchall() == []
             tables = ("lead_versions", "answers", "events", "stages", "deals", "bundles")
@@ -105,8 +108,44 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Installation, dic
 
 @pytest.fixture
 def copy(founded: tuple[Installation, dict[str, float]], tmp_path: Path) -> Installation:
-    shutil.copytree(founded[0].home, tmp_path / "copy")
+    copy_installation(founded[0].home, tmp_path / "copy")
     return Installation(tmp_path / "copy")
+
+
+def test_a_copy_to_be_killed_in_is_whole_while_others_look_at_what_is_copied(
+    tmp_path: Path,
+) -> None:
+    """Who opens a database makes files beside it, and who closes it last takes them away."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for number in range(20):
+        (home / f"{number}.csv").write_text("a,b\n")
+    source = home / "propensity.db"
+    with closing(sqlite3.connect(source, isolation_level=None)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE told (n)")
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.is_set():
+            told(source)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for number in range(1, 61):
+            with closing(sqlite3.connect(source, isolation_level=None)) as database:
+                database.execute("INSERT INTO told VALUES (1)")
+            copy_installation(home, tmp_path / f"{number}")
+            assert told(tmp_path / f"{number}" / "propensity.db") == number
+    finally:
+        over.set()
+        looking.join()
+
+
+def told(source: Path) -> int:
+    with closing(sqlite3.connect(source)) as database:
+        return int(database.execute("SELECT count(*) FROM told").fetchone()[0])
 
 
 def shares(quick: list[float], slow: list[float]) -> list[object]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from shop import NOW, Shop, Zygote, champion_of, look_at_what_was_acknowledged
+from stores import copy_installation
 
 from features.store.idempotency import HELD
 
@@ -57,5 +58,5 @@ def _killed(zygote: Zygote, shop: Shop, place: Path, job: str, draw: np.random.G
 
 
 def _run(zygote: Zygote, shop: Shop, home: Path, job: str, **more: Any) -> dict[str, Any]:
-    shutil.copytree(shop.home, home)
+    copy_installation(shop.home, home)
     return zygote(job, home, now=NOW + 2, digest=shop.challenger, **more)

@@ -38,6 +38,7 @@ from features.store.files.load import load
 from features.store.idempotency import Answer, Claim, finish, keep
 from features.store.ingest import ingest
 from features.store.recording import record_deals
+from features.store.remembered import restore_without_erased
 from models.workspace import Workspace
 from serving.scoring import Ask, Occasion, score_one
 from serving.state import LiveModel
@@ -158,6 +159,20 @@ def run_tell_once(order: dict[str, Any]) -> str:
     return "told once"
 
 
+def run_restore(order: dict[str, Any]) -> str:
+    """Bring the backup back that lies beside, without whom was erased since."""
+    home = Path(order["home"])
+    again = restore_without_erased(
+        home.parent / "safe" / "copy",
+        home / "propensity.db",
+        home / "definition.yaml",
+        home / "backups",
+        by="tests",
+        now=order["now"],
+    )
+    return str(again)
+
+
 def run_step_of(order: dict[str, Any]) -> str:
     """A step as a worker runs it, for the due time that `now` falls on."""
     workspace, now = workspace_of(order), int(order["now"])
@@ -189,6 +204,7 @@ JOBS: dict[str, Callable[[dict[str, Any]], str]] = {
     "promote": run_promote,
     "roll back": run_roll_back,
     "recalibrate": run_recalibrate,
+    "restore": run_restore,
     "step": run_step_of,
 }
 

@@ -165,6 +165,29 @@ def test_any_flipped_byte_is_refused(
     assert "was altered" in refused(root, digest)
 
 
+@pytest.mark.slow
+def test_each_of_a_thousand_flipped_bytes_is_refused(
+    untouched: tuple[Path, str], tmp_path: Path
+) -> None:
+    """Drawn from all bytes alike, and of each file some: the shortest would hardly be drawn."""
+    source, digest = untouched
+    shutil.copytree(source, tmp_path / "copy")
+    home = tmp_path / "copy" / digest
+    sizes = {path: path.stat().st_size for path in sorted(home.iterdir())}
+    places = [(path, at) for path, size in sizes.items() for at in range(size)]
+    draw = np.random.default_rng(1)
+    drawn = [places[i] for i in draw.choice(len(places), 1_000, replace=False)]
+    drawn += [(path, int(draw.integers(size))) for path, size in sizes.items() for _ in range(20)]
+    for path, at in drawn:
+        whole = path.read_bytes()
+        path.write_bytes(
+            whole[:at] + bytes([whole[at] ^ int(draw.integers(1, 256))]) + whole[at + 1 :]
+        )
+        assert "was altered" in refused(tmp_path / "copy", digest), (path.name, at)
+        path.write_bytes(whole)
+    assert read_bundle(tmp_path / "copy", digest).digest == digest
+
+
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from([*FILES, "manifest.json"]), kept=st.floats(0, 1, exclude_max=True))
 def test_any_truncated_file_is_refused(

@@ -16,9 +16,11 @@ from features.clock import DAY, SECOND, iso
 from features.store.audit import links, verify
 from features.store.backup import back_up
 from features.store.ledger import scores
-from features.store.remembered import FILE, read, restore_without_erased
+from features.store.remembered import restore_without_erased
 from features.store.schema import metadata
+from features.store.tombstone_file import FILE, read
 from serving import scoring
+from serving.doctor import examine
 from serving.once import HEADER
 
 LEAD = "Xaverine-Quxenbach"
@@ -113,6 +115,27 @@ def test_the_answer_names_the_copies_that_may_still_hold_the_person(served_lite:
     shutil.rmtree(backups / "2026-05-01")
     again = served_lite.call("DELETE", f"/v1/leads/{LEAD}")
     assert again.json()["backups"] == [{"day": "2026-04-28", "goes": "2026-05-07"}]
+
+
+@pytest.mark.parametrize(
+    "content", ['{"format": 1, "secret": "f", "erased": {"a": 1}}', "no JSON", "[" * 100_000]
+)
+def test_a_file_that_is_not_ours_keeps_no_erasure_from_being_done_and_answered_so(
+    served: Served, content: str
+) -> None:
+    bring_in(served)
+    backups = served.workspace.backups
+    backups.mkdir()
+    (backups / FILE).write_text(content, encoding="utf-8")
+    done = served.call("DELETE", f"/v1/leads/{LEAD}")
+    assert (done.status_code, done.json()["set_aside"]) == (200, "erased.aside-1.json")
+    assert (backups / "erased.aside-1.json").read_text(encoding="utf-8") == content
+    assert len(read(backups / FILE).erased_at) == 1
+    told = {one.said: one.state for one in examine(served.workspace) if one.part == "erasures"}
+    assert list(told.values()) == ["warning"]
+    assert "erased.aside-1.json" in str(told)
+    again = served.call("DELETE", f"/v1/leads/{LEAD}")
+    assert (again.status_code, again.json()["set_aside"]) == (200, None)
 
 
 def test_what_a_restore_needs_to_know_must_be_written_or_the_erasure_is_not_done(

@@ -31,16 +31,15 @@ from features.store.outcomes import Deal
 from features.store.pull.watermarks import keep_waiting
 from features.store.recording import record_deals, record_merged
 from features.store.remembered import (
-    FILE,
     copies_left,
     forget_again,
     known,
-    read,
     remember,
     restore_without_erased,
 )
 from features.store.schema import metadata
 from features.store.tables import leads
+from features.store.tombstone_file import FILE, Tombstones, keep, read, set_aside
 
 AGREED = agreed()
 PERSON, PART, STRANGER, OTHER = "Quxenbach-1", "Quxenbach-2", "Quxenbach-3", "bo"
@@ -90,6 +89,12 @@ def forget(store: Store, *names: str) -> None:
     with store.write() as connection:
         for lead in names:
             erase(connection, lead, by="admin", now=NOW)
+
+
+def without_secret(store: Store) -> None:
+    """As releases before 1.1 left a database in which nobody had been erased."""
+    with store.write() as connection:
+        connection.execute(delete(own_secrets))
 
 
 def everything(store: Store) -> str:
@@ -149,7 +154,7 @@ def test_an_older_copy_is_restored_without_whom_was_erased_since(
     answer_about(sqlite_store, STRANGER)
     back_up(sqlite_store, definition_file, home / "2026-05-01")
     forget(sqlite_store, PERSON, STRANGER)
-    copies_left(sqlite_store, home, PERSON, NOW)
+    remember(sqlite_store, home)
     copy = home / "2026-05-01" / "propensity.db"
     assert b"Quxenbach" in copy.read_bytes()
     assert restored(home / "2026-05-01", tmp_path / "there", home) == 3
@@ -167,6 +172,7 @@ def test_on_a_new_machine_the_copies_and_the_file_beside_them_are_enough(
     sqlite_store: Store, home: Path, definition_file: Path, tmp_path: Path
 ) -> None:
     """The copy is older than our secret: without it, no tombstone refuses anybody."""
+    without_secret(sqlite_store)
     fill(sqlite_store)
     back_up(sqlite_store, definition_file, home / "2026-04-01")
     with sqlite_store.read() as connection:
@@ -201,8 +207,8 @@ def test_a_newer_copy_beside_an_older_one_knows_who_was_erased(
     sqlite_store: Store, definition_file: Path, tmp_path: Path, has_secret: bool
 ) -> None:
     fill(sqlite_store)
-    if has_secret:
-        answer_about(sqlite_store, OTHER)
+    if not has_secret:
+        without_secret(sqlite_store)
     safe = tmp_path / "safe"
     back_up(sqlite_store, definition_file, safe / "older")
     forget(sqlite_store, PERSON, STRANGER)
@@ -246,8 +252,6 @@ def test_what_another_installation_erased_is_not_taken_for_ours(
     with pytest.raises(ConflictError, match="another installation"):
         restored(home / "2026-05-01", tmp_path / "there")
     assert not (tmp_path / "there").exists()
-    with pytest.raises(ConflictError, match="another installation"):
-        remember(sqlite_store, home)
     with sqlite_store.write() as connection, pytest.raises(ConflictError):
         forget_again(connection, read(home / FILE), by="ops", now=NOW)
 
@@ -351,7 +355,7 @@ def test_whose_merge_was_taken_back_before_the_erasure_comes_back_with_a_copy(
     with sqlite_store.write() as connection:
         record_merged(connection, [apart], AGREED, NOW + 2)
     forget(sqlite_store, PERSON)
-    copies_left(sqlite_store, home, PERSON, NOW)
+    remember(sqlite_store, home)
     restored = tmp_path / "restored.db"
     again = restore_without_erased(copy, restored, tmp_path / "d.yaml", home, by="admin", now=NOW)
     assert again == 1
@@ -359,3 +363,64 @@ def test_whose_merge_was_taken_back_before_the_erasure_comes_back_with_a_copy(
         names = set(connection.execute(select(leads.c.external_id)).scalars())
         assert names == {PART, OTHER}
         assert len(known(connection).erased_at) == 1
+
+
+def test_a_database_has_its_secret_from_its_first_upgrade_on(
+    sqlite_store: Store, home: Path, definition_file: Path
+) -> None:
+    """Two copies, one before and one after the first erasure, are of one installation."""
+    back_up(sqlite_store, definition_file, home / "before")
+    forget_nobody = read(home / FILE)
+    fill(sqlite_store)
+    forget(sqlite_store, PERSON)
+    with sqlite_store.read() as connection:
+        after = known(connection).secret
+    assert forget_nobody.secret is None
+    with opened(home / "before" / "propensity.db") as copy, copy.read() as connection:
+        assert known(connection).secret == after
+    migrate.upgrade(sqlite_store)
+    with sqlite_store.read() as connection:
+        assert known(connection).secret == after
+
+
+def test_a_copy_without_a_secret_that_is_upgraded_takes_that_of_the_file_until_it_uses_its_own(
+    store: Store, home: Path
+) -> None:
+    """`pg_restore`, `propensity db upgrade`, `propensity erase-again`."""
+    fill(store)
+    forget(store, PERSON)
+    remember(store, home)
+    told = read(home / FILE)
+    for table in (tombstones, own_secrets):
+        with store.write() as connection:
+            connection.execute(delete(table))
+    migrate.upgrade(store)
+    fill(store)
+    with store.write() as connection:
+        assert known(connection).secret not in (None, told.secret)
+        assert forget_again(connection, told, by="ops", now=NOW) == 2
+        assert known(connection) == told
+    with store.write() as connection:
+        connection.execute(delete(tombstones))
+        connection.execute(delete(own_secrets))
+    migrate.upgrade(store)
+    answer_about(store, OTHER)
+    with store.write() as connection, pytest.raises(ConflictError, match="another installation"):
+        forget_again(connection, told, by="ops", now=NOW)
+
+
+def test_what_is_not_ours_is_set_aside_as_it_is_each_under_a_name_of_its_own(
+    tmp_path: Path,
+) -> None:
+    path, ours = tmp_path / FILE, Tombstones("a" * 64, {"b" * 64: NOW})
+    for number in range(1, 12):
+        path.write_text(f"not ours {number}", encoding="utf-8")
+        aside = keep(path, ours)
+        assert aside is not None
+        assert aside.read_text(encoding="utf-8") == f"not ours {number}"
+        assert read(path) == ours
+    assert [one.name for one in set_aside(tmp_path)] == [
+        f"erased.aside-{number}.json" for number in range(1, 12)
+    ]
+    assert keep(path, Tombstones("a" * 64, {"c" * 64: NOW})) is None
+    assert len(read(path).erased_at) == 2

@@ -22,7 +22,7 @@ from features.store.consent import bury
 from features.store.engine import Store
 from features.store.ledger import scores
 from features.store.outcomes import count_deals
-from features.store.remembered import FILE, read
+from features.store.tombstone_file import FILE, read
 from models.workspace import Workspace
 from training.loop import steps as steps_module
 from training.loop.steps import Crew

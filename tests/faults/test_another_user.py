@@ -1,0 +1,128 @@
+"""Root, or a colleague, erases in a data directory of the service's user: does the service go on?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from agreed import DEFINITION_TEXT, NOW, agreed
+from shell import Run, said, shell
+from sqlalchemy import func, select
+
+from features.clock import DAY
+from features.errors import StoreError
+from features.facts import LeadVersion
+from features.store.engine import Store
+from features.store.ingest import ingest
+from features.store.tables import leads
+from features.store.tombstone_file import FILE, read
+from propensity import app
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
+
+SERVICE, COLLEAGUE, TEAM = 54_321, 54_322, 54_400
+"""Users and a group of whom this machine has not heard."""
+
+
+@contextmanager
+def acting_as(user: int, group: int | None = None) -> Iterator[None]:
+    """This process with the rights of another user of the operating system."""
+    before = os.getgroups()
+    os.setgroups([])
+    os.setegid(user if group is None else group)
+    os.seteuid(user)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(before)
+
+
+@pytest.fixture
+def home(migrated_sqlite: Path) -> Iterator[Path]:
+    """The service's data directory: pytest's own lie where only root comes."""
+    place = Path(tempfile.mkdtemp(prefix="propensity-users-"))
+    (place / "definition.yaml").write_text(DEFINITION_TEXT, encoding="utf-8")
+    database = place / "propensity.db"
+    shutil.copy(migrated_sqlite, database)
+    store = Store(f"sqlite:///{database}")
+    with store.write() as connection:
+        found = [
+            LeadVersion(lead=f"A-{i}", occurred_at=NOW - DAY, recorded_at=NOW - DAY)
+            for i in range(4)
+        ]
+        ingest(connection, found, agreed(), NOW)
+    store.close()
+    for path in (place, *place.iterdir()):
+        os.chown(path, SERVICE, SERVICE)
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    return shell(app, home)
+
+
+def seen(path: Path) -> tuple[int, int, str]:
+    """Owner, group and rights."""
+    there = path.stat()
+    return there.st_uid, there.st_gid, stat.filemode(there.st_mode)
+
+
+def test_the_service_erases_and_restores_after_root_has_erased(home: Path, run: Run) -> None:
+    file = home / "backups" / FILE
+    run("erase", "A-0", "--yes")
+    assert seen(file.parent) == (SERVICE, SERVICE, "drwxr-xr-x")
+    assert seen(file) == (SERVICE, SERVICE, "-rw-------")
+    with acting_as(SERVICE):
+        run("erase", "A-1", "--yes")
+        run("backup", str(home / "backups" / "copy"))
+        assert len(read(file).erased_at) == 2
+        for path in home.glob("propensity.db*"):
+            path.unlink()
+        assert said(run("restore", str(home / "backups" / "copy"), "--json"))["erased_again"] == 0
+    run("erase", "A-2", "--yes")
+    with acting_as(SERVICE):
+        assert len(read(file).erased_at) == 3
+
+
+def test_of_a_team_that_shares_the_directory_each_reads_what_another_wrote(
+    home: Path, run: Run
+) -> None:
+    for path in (home, *home.iterdir()):
+        os.chown(path, SERVICE, TEAM)
+        path.chmod(0o2775 if path.is_dir() else 0o664)
+    for number, user in enumerate((COLLEAGUE, SERVICE, COLLEAGUE)):
+        with acting_as(user, TEAM):
+            run("erase", f"A-{number}", "--yes", "--no-vacuum")
+            assert len(read(home / "backups" / FILE).erased_at) == number + 1
+        assert seen(home / "backups" / FILE) == (user, TEAM, "-rw-rw----")
+
+
+def test_a_file_that_the_user_may_not_read_is_told_before_anything_is_erased(
+    home: Path, run: Run
+) -> None:
+    run("erase", "A-0", "--yes")
+    file = home / "backups" / FILE
+    os.chown(file, 0, 0)  # as earlier versions left it
+    with acting_as(SERVICE):
+        with pytest.raises(StoreError, match="Permission denied") as told:
+            run("erase", "A-1", "--yes")
+        assert "Give it to the service's user" in told.value.hint
+    file.unlink()
+    os.chown(file.parent, 0, 0)
+    with acting_as(SERVICE), pytest.raises(StoreError, match="nothing was erased"):
+        run("erase", "A-1", "--yes")
+    store = Store(f"sqlite:///{home / 'propensity.db'}")
+    with store.read() as connection:
+        assert connection.execute(select(func.count()).select_from(leads)).scalar_one() == 3
+    store.close()
