@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import anyio
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -127,6 +128,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock = wall_clo
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = await run_in_threadpool(_open, settings, workspace, clock, metrics)
         app.state.service = service
+        app.state.telling = anyio.CapacityLimiter(1)
         threads = _threads(service)
         await run_in_threadpool(service.ledger.start)
         service.rounds.start()
