@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _LEAST_VARIANCE = 1e-6
 """Nobody knows log-odds better than that; it keeps the number of leads like this finite."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rates:
     """How the trees read a category of many levels: as one number per level, in log-odds.
 
@@ -42,10 +43,12 @@ class Rates:
 
     def of(self, codes: Floats) -> Floats:
         """The number of each code, shape (n,); NaN is *not known*."""
-        unknown = np.isnan(codes)
-        table = np.append(self.values, self.missing)
-        last = len(self.values)
-        return table[np.where(unknown, last, np.minimum(codes, last)).astype(np.int64)]
+        unknown, last = np.isnan(codes), len(self.values)
+        return self._table[np.where(unknown, last, np.minimum(codes, last)).astype(np.int64)]
+
+    @cached_property
+    def _table(self) -> Floats:
+        return np.append(self.values, self.missing)
 
     def to_json(self) -> dict[str, Any]:
         """As plain data."""
@@ -114,7 +117,7 @@ class Blend:
         """Trees alone."""
         return cls(None, trees, 0.0)
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The names of the columns, in the order in which they must come."""
         if self.linear is not None:

@@ -154,13 +154,20 @@ def _descend_straight(
 
 
 @inlined
-def _add_contributions(
-    codes: Codes, forest: Forest, walk: Walk, sums: Floats, said: Floats
-) -> None:
+def _of_one_leaf(forest: Forest, tree: Any) -> float:
+    """What a tree says that never splits, through which nobody passes."""
+    value: float = forest.leaves[forest.trees[tree, _1]]
+    return value
+
+
+@inlined
+def _add_contributions(codes: Codes, forest: Forest, walk: Walk, sums: Floats) -> float:
     """Add what each column contributes to `sums`, lanes; nobody's come after the last column's.
 
-    What each tree says goes into `said`.
+    Returns:
+        The log-odds: what each tree says, added as the trees come.
     """
+    raw, told = 0.0, _0
     for turn in range(uint64(len(forest.passes))):
         tree, grid, row = forest.passes[turn, _0], forest.passes[turn, _1], forest.passes[turn, _2]
         first, leaf, after = forest.trees[tree, _0], forest.trees[tree, _1], tree + _1
@@ -178,7 +185,13 @@ def _add_contributions(
         else:
             _climb_straight(forest, many, grid, walk)
             _descend_straight(forest, first, many, grid, walk, sums)
-        said[tree] = walk.end[_0]
+        while told <= tree:
+            raw += walk.end[_0] if told == tree else _of_one_leaf(forest, told)
+            told += _1
+    while told < uint64(len(forest.trees)) - _1:
+        raw += _of_one_leaf(forest, told)
+        told += _1
+    return raw
 
 
 @inlined
@@ -195,7 +208,7 @@ def write_told(matrix: Matrix, forest: Forest, raw: Floats, shares: Matrix) -> N
 
     The log-odds are those of `models.forest_raw`, to the bit.
     """
-    width, widest, trees = uint64(len(forest.columns)), forest.widest, len(forest.trees) - 1
+    width, widest = uint64(len(forest.columns)), forest.widest
     walk = Walk(
         np.empty(widest, uint32),
         np.empty(widest, uint32),
@@ -208,16 +221,10 @@ def write_told(matrix: Matrix, forest: Forest, raw: Floats, shares: Matrix) -> N
         np.empty(2 * widest + 1),
     )
     codes, sums = np.empty((width, 1), uint16), _rows_of_lanes(len(forest.columns) + 1)
-    said = np.empty(trees)
-    for tree in range(trees):
-        said[tree] = forest.leaves[forest.trees[tree, _1]]  # of a tree that never splits
     for row in range(len(matrix)):
         write_codes(matrix, uint64(row), _1, forest, codes)
         sums[:] = 0.0
-        _add_contributions(codes, forest, walk, sums, said)
+        raw[row] = _add_contributions(codes, forest, walk, sums)
         for column in range(width):
             shares[row, column] = total(load(sums, column))
         shares[row, width] = forest.base
-        raw[row] = 0.0
-        for tree in range(trees):
-            raw[row] += said[tree]

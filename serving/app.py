@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+import anyio
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -130,6 +131,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock | None = N
         present = clock or OneClock(workspace.store, wall_clock)
         service = await run_in_threadpool(_open, settings, workspace, present, metrics)
         app.state.service = service
+        app.state.telling = anyio.CapacityLimiter(1)
         threads = _threads(service)
         await run_in_threadpool(service.ledger.start)
         service.rounds.start()

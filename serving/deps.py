@@ -74,20 +74,12 @@ def service(request: Request) -> Service:
 ServiceDep = Annotated[Service, Depends(service)]
 
 
-def _store(parts: ServiceDep) -> Store:
-    return parts.store
-
-
 def _settings(parts: ServiceDep) -> Settings:
     return parts.settings
 
 
 def _live(parts: ServiceDep) -> LiveModel:
     return parts.live
-
-
-def _metrics(parts: ServiceDep) -> Metrics:
-    return parts.metrics
 
 
 def _now(parts: ServiceDep) -> int:
@@ -109,10 +101,8 @@ def _request_id(request: Request) -> str:
     return str(request.scope.get("state", {}).get("request_id", ""))
 
 
-StoreDep = Annotated[Store, Depends(_store)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 LiveModelDep = Annotated[LiveModel, Depends(_live)]
-MetricsDep = Annotated[Metrics, Depends(_metrics)]
 NowDep = Annotated[int, Depends(_now)]
 Conn = Annotated[Connection, Depends(_connection)]
 CallerDep = Annotated[Caller, Depends(_caller)]

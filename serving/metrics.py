@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -23,6 +24,23 @@ _MOST_LABELS = 1_024
 """Figures whose labels are remembered; all others are looked up."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the database keeps of what goes on elsewhere.
+
+    Attributes:
+        at: when it was read.
+        caught_up: how many outcomes only a comparison found, ever, and when the last one ran.
+        report: the newest of the monitor.
+        turns: the last turn of each step.
+    """
+
+    at: int
+    caught_up: tuple[int, int | None]
+    report: Report | None
+    turns: Mapping[str, Turn]
 
 
 class Metrics:
@@ -73,6 +91,10 @@ class Metrics:
         self.replayed = counter(
             "propensity_requests_replayed_total",
             "Requests answered by what was answered before under their key.",
+        )
+        self._kept_at = gauge(
+            "propensity_kept_figures_read_timestamp_seconds",
+            "When the database last told this process outcomes found, reports, steps and backups.",
         )
         self._caught_up = gauge(
             "propensity_outcomes_found_by_reconciliation_total",
@@ -157,12 +179,16 @@ class Metrics:
         for fate, n in (("added", added), ("unchanged", unchanged), ("rejected", rejected)):
             self.facts.labels(sort, fate).inc(n)
 
-    def note_reconciliations(self, found: int, ran_at: int | None) -> None:
-        """How many outcomes only a comparison found, ever, and when the last one ran."""
+    def note_kept(self, kept: Kept) -> None:
+        """Note what the database keeps; until the next time it is told as it was then."""
+        self._kept_at.set(kept.at / SECOND)
+        found, ran_at = kept.caught_up
         self._caught_up.set(found)
         self._reconciled.set((ran_at or 0) / SECOND)
+        self._note_report(kept.report)
+        self._note_turns(kept.turns)
 
-    def note_report(self, report: Report | None) -> None:
+    def _note_report(self, report: Report | None) -> None:
         """What the newest report of the monitor said."""
         if report is None:
             self._level.set(math.nan)
@@ -174,7 +200,7 @@ class Metrics:
         self._e_value.set(alarm.get("e_value") or 0.0)
         self._level.set(math.nan if ratio is None else ratio)
 
-    def note_turns(self, turns: Mapping[str, Turn]) -> None:
+    def _note_turns(self, turns: Mapping[str, Turn]) -> None:
         """What came of the last turn of each step; one under way leaves what was known."""
         for step, turn in turns.items():
             if turn.finished_at is not None:

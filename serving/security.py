@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-import anyio
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
@@ -23,6 +22,7 @@ from features.store.access import Caller, Role, find_session, note_session
 from features.store.engine import Store
 from features.store.keys import caller_of_key, note_uses
 from serving.pace import admit, neighbourhood
+from serving.reach import soon
 
 SESSION_COOKIE: Final = "propensity_session"
 CSRF_HEADER: Final = "x-csrf-token"
@@ -32,8 +32,6 @@ _NOTE_USE_EVERY: Final = MINUTE
 """How exactly the last use of a session is known; a write for each request would be too dear."""
 
 _LAST_KNOWN_SECONDS: Final = 86_400.0
-_LOOK_SECONDS: Final = 2.0
-"""Whoever scrapes figures waits ten seconds for them by default."""
 
 Roles = frozenset[Role]
 
@@ -226,8 +224,7 @@ async def _looked_up(request: Request, key: str | None) -> Caller | None:
     if before is None:
         return await run_in_threadpool(identify, request)
     try:
-        with anyio.fail_after(_LOOK_SECONDS):
-            return await anyio.to_thread.run_sync(identify, request, abandon_on_cancel=True)
+        return await soon(lambda: identify(request))
     except (StoreError, TimeoutError):
         return before
 

@@ -18,6 +18,7 @@ from features.store.engine import Store
 from features.store.history import iter_open
 from features.store.ledger import SHADOW, ScoreEntry, record_scores
 from models.propensity import PropensityModel
+from serving.queueing import TOGETHER
 
 
 def score_shadows(
@@ -40,7 +41,7 @@ def score_shadows(
     done = 0
     for model in challengers:
         with store.read() as connection:
-            for facts, queries in iter_open(connection, model.definition, now):
+            for facts, queries in iter_open(connection, model.definition, now, portion=TOGETHER):
                 entries = _entries(model, agreed, facts, queries, now)
                 with store.write() as writer:
                     record_scores(writer, entries, [None] * len(entries))

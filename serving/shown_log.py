@@ -2,6 +2,9 @@
 
 Bounded in memory and once for each score, place and day; when the database takes no writes, the oldest
 are dropped and counted. What is lost is a showing, never a score.
+
+Remembered is which score stands in which place, not which ever stood there: scores are renewed all day,
+and what was remembered of the old ones made a busy process grow by megabytes a minute.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class ShownLog:
         self._store = store
         self._capacity = capacity
         self._waiting: dict[tuple[object, ...], Shown] = {}
-        self._noted: set[tuple[object, ...]] = set()
+        self._stands: dict[tuple[str, str, int], int] = {}
         self._day = 0
         self._lock = threading.Lock()
         self.dropped = 0
@@ -41,22 +44,33 @@ class ShownLog:
         """How many wait to be written."""
         return len(self._waiting)
 
+    @property
+    def places(self) -> int:
+        """Of how many places it is remembered which score was last noted there."""
+        return len(self._stands)
+
     def note(self, showings: Sequence[Shown]) -> None:
         """Remember what was shown; takes no time to speak of, and never fails."""
         with self._lock:
             for one in showings:
-                if one.at // DAY != self._day:
-                    self._day = one.at // DAY
-                    self._noted.clear()
-                if one.key in self._noted:
-                    continue
-                if len(self._noted) >= 4 * self._capacity:
-                    self._noted.clear()
-                self._noted.add(one.key)
-                self._waiting[one.key] = one
+                if self._is_new(one):
+                    self._waiting[one.key] = one
             while len(self._waiting) > self._capacity:
                 del self._waiting[next(iter(self._waiting))]
                 self.dropped += 1
+
+    def _is_new(self, one: Shown) -> bool:
+        """Whether the day, the place or the score in it is another than when it was last noted."""
+        place = one.list, one.channel, one.rank
+        if one.at // DAY != self._day:
+            self._day = one.at // DAY
+            self._stands.clear()
+        if self._stands.get(place) == one.score:
+            return False
+        if len(self._stands) >= 4 * self._capacity:
+            self._stands.clear()
+        self._stands[place] = one.score
+        return True
 
     def write(self) -> int:
         """Write what waits, a part at a time; how many rows were new.

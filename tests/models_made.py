@@ -117,7 +117,7 @@ class Made:
 
 
 @cache
-def made_model(seed: int = 1) -> Made:
+def made_model(seed: int = 1, trees: int = 20) -> Made:
     """A booster of few trees with a Platt calibrator; another seed gives another booster."""
     definition = agreed()
     facts = FactsBuilder.of_records(definition, company()).build()
@@ -144,7 +144,7 @@ def made_model(seed: int = 1) -> Made:
         "seed": seed,
         "deterministic": True,
     }
-    booster = lgb.train(params, training, num_boost_round=20)
+    booster = lgb.train(params, training, num_boost_round=trees)
     model = PropensityModel(
         definition=definition,
         encoder=encoder,

@@ -33,6 +33,11 @@ __all__ = ["Connection", "Store"]
 
 BUSY_TIMEOUT_MS = 10_000
 
+_READER_CACHE = "cache_size = -512"
+"""In KiB: SQLite empties a reader's cache whenever somebody has written, and the operating system has
+the pages too. Larger ones, filled and emptied all day beside what else is taken, leave holes.
+"""
+
 _POSTGRES = {
     "connect_timeout": 5,
     "keepalives_idle": 10,
@@ -73,7 +78,7 @@ class Store:
     def _engines(self) -> tuple[Engine, Engine]:
         """What reads, and what writes."""
         if self.is_sqlite:
-            reader = _sqlite_engine(self.url, "BEGIN", "query_only = ON")
+            reader = _sqlite_engine(self.url, "BEGIN", "query_only = ON", _READER_CACHE)
             return reader, _sqlite_engine(self.url, "BEGIN IMMEDIATE")
         from features.store.silence import AttentiveConnection  # SQLite needs no driver of it
 

@@ -71,10 +71,10 @@ def iter_facts(
 
 
 def iter_open(
-    connection: Connection, definition: Definition, as_of: int
+    connection: Connection, definition: Definition, as_of: int, *, portion: int = PORTION
 ) -> Iterator[tuple[Facts, Queries]]:
-    """The leads that are open at `as_of`: their facts and the query to ask, in portions."""
-    for facts in iter_facts(connection, definition, as_of):
+    """The leads that are open at `as_of`: their facts and the query to ask, in portions of leads."""
+    for facts in iter_facts(connection, definition, as_of, portion=portion):
         everyone = Queries.at(np.arange(len(facts.lead_ids)), as_of)
         chosen = np.flatnonzero(is_open(facts, everyone, definition))
         if len(chosen):

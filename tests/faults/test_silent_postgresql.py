@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
+from anyio.to_thread import current_default_thread_limiter
 from models_made import fill, lead_id
 from relay import Relay, relayed
 from served import Serve, Served
 from sqlalchemy import text
 
+from features.clock import MINUTE, SECOND
 from features.definition import Definition
 from features.errors import StoreError
 from features.store.engine import Store
-from serving import app
+from serving import app, reach
 
 Answer = TypeVar("Answer")
 
@@ -39,13 +42,13 @@ def store(line: Relay) -> Iterator[Store]:
     found.close()
 
 
-def within_a_minute(line: Relay, ask: Callable[[], Answer]) -> Answer:
+def within_a_minute(line: Relay, ask: Callable[[], Answer], seconds: float = 60) -> Answer:
     """What is answered while the server is silent; not to hang for ever is what is tested."""
     line.flows.clear()
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(ask)
         try:
-            return asked.result(timeout=60)
+            return asked.result(timeout=seconds)
         finally:
             line.flows.set()
 
@@ -110,3 +113,54 @@ def test_every_score_is_answered_while_the_server_is_silent_and_after(
     after = ask_all(served)
     for way in ("stored", "sent along"):
         assert after[way].json()["raw"] == before[way].json()["raw"]
+
+
+def figures(served: Served) -> Any:
+    return served.get("/metrics", "analyst")
+
+
+def read_at(figures: Any) -> float:
+    """Since when the figures that the database keeps are as they are told."""
+    assert figures.status_code == 200, figures.text
+    name = "propensity_kept_figures_read_timestamp_seconds "
+    (told,) = [line for line in figures.text.splitlines() if line.startswith(name)]
+    return float(told.removeprefix(name))
+
+
+def test_whoever_scrapes_has_the_figures_in_time_though_the_server_falls_silent(
+    line: Relay, store: Store, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prometheus waits ten seconds by default; statements here wait for as long as the silence lasts."""
+    monkeypatch.setattr(app, "_PATIENCE_SECONDS", 600.0)
+    served = serve(store, key_cache_seconds=0.0)
+    before = read_at(figures(served))
+    assert before == served.clock.now / SECOND
+    served.clock.now += MINUTE
+    silent = within_a_minute(line, lambda: figures(served), seconds=9)
+    assert read_at(silent) == before
+    assert read_at(figures(served)) == before + MINUTE / SECOND
+
+
+def test_figures_are_told_while_all_threads_wait_for_the_server(
+    line: Relay, store: Store, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_PATIENCE_SECONDS", 600.0)
+    monkeypatch.setattr(reach, "_SOON_SECONDS", 0.2)
+    served = serve(store)
+    portal = served.client.portal
+    assert portal is not None
+    limiter = portal.call(current_default_thread_limiter)
+    before = read_at(figures(served))
+
+    def told() -> float:
+        with ThreadPoolExecutor(3) as threads:
+            waiting = [threads.submit(served.get, "/v1/queue") for _ in range(3)]
+            while limiter.statistics().borrowed_tokens < 2:
+                time.sleep(0.01)
+            found = read_at(figures(served))
+            assert not any(one.done() for one in waiting)
+            line.flows.set()
+        return found
+
+    portal.call(setattr, limiter, "total_tokens", 2)
+    assert within_a_minute(line, told) == before

@@ -1,8 +1,13 @@
-"""Is a swap atomic under load: one whole version an answer, its own number, and no request dropped?"""
+"""Is a swap atomic under load: one whole version an answer, its own number, no request dropped?
+
+And is nothing left of who was swapped away?
+"""
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,10 +18,10 @@ import numpy as np
 import pytest
 from agreed import NOW
 from models_made import LEADS, company, lead_id, promote, put_bundle
-from served import make_keys
+from served import Served, make_keys
 from workers import Worker, working
 
-from features.clock import iso
+from features.clock import DAY, iso
 from features.facts import LeadVersion, Queries
 from features.gather import FactsBuilder
 from features.pipeline import compute_features
@@ -67,6 +72,53 @@ def worker(company_store: Store, tmp_path: object) -> Iterator[tuple[Worker, Wor
     with working(workspace, keys["crm"], settings) as found:
         yield found, workspace
     workspace.store.close()
+
+
+def test_a_model_that_was_swapped_away_is_gone(served: Served) -> None:
+    """Whatever was asked of it while it scored: nothing that answers keeps what it was told by."""
+    other = put_bundle(served.workspace, seed=2)
+    digests = [served.service.live.scorer().model.digest, other]
+    parts: list[dict[str, weakref.ref[Any]]] = []
+    for i in range(5):
+        promote(served.workspace, digests[(i + 1) % 2])
+        served.service.live.look()
+        model = served.service.live.scorer().model
+        assert model.digest == digests[(i + 1) % 2]
+        watched = (model, model.learner, model.learner.trees, model.encoder, model.definition)
+        parts.append({type(part).__name__: weakref.ref(part) for part in watched})
+        del model, watched
+        _ask_everything(served)
+    gc.collect()
+    kept = [[name for name, part in one.items() if part() is not None] for one in parts]
+    assert kept == [[]] * 4 + [[*parts[-1]]]
+
+
+def _ask_everything(served: Served) -> None:
+    """A question of each kind that a model answers."""
+    lead, sent = lead_id(1), {"lead": "sent", "attributes": SENT["sent-1"]}
+    served.service.refresher.look()
+    answers = [
+        served.post("/v1/scores", json={"lead": lead}),
+        served.post("/v1/scores", json=sent),
+        served.post("/v1/scores/batch", json={"leads": [{"lead": lead}, sent, 7]}),
+        served.post("/v1/events", json=[_visit()]),
+        *(
+            served.get(path)
+            for path in (
+                f"/v1/leads/{lead}/score",
+                f"/v1/leads/{lead}/questions",
+                f"/v1/leads/{lead}/scores",
+                "/v1/queue",
+                "/v1/model",
+                "/metrics",
+            )
+        ),
+    ]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def _visit() -> dict[str, str]:
+    return {"lead": lead_id(1), "kind": "visit", "occurred_at": iso(NOW - DAY)}
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from features.store.engine import Store
 from features.store.ingest import ingest, set_do_not_score
 from features.store.ledger import read_queue, score_history
 from models.workspace import Workspace
+from serving import queueing
 from serving.queueing import QueueRefresher, queue_page, queue_slice, refresh_queue
 from serving.scoring import Ask, Occasion, Scorer, score_one
 from serving.state import LiveModel
@@ -150,6 +151,21 @@ def test_a_score_that_speaks_for_a_later_instant_is_not_overwritten(
     refresh_queue(company_store, scorer, NOW)
     (row,) = [row for row in everything(company_store) if row["lead_id"] == "L-0001"]
     assert row["id"] == later.score_id
+
+
+def test_a_refresh_holds_few_leads_at_once_and_says_the_same(
+    company_store: Store, scorer: Scorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server keeps what it once took, and has others to answer between two portions."""
+    refresh_queue(company_store, scorer, NOW)
+    at_once = {row["lead_id"]: row["raw"] for row in everything(company_store)}
+    assert queueing.TOGETHER <= 1_000
+    monkeypatch.setattr(queueing, "TOGETHER", 50)
+    told: list[int] = []
+    refresh_queue(company_store, scorer, NOW, progress=told.append)
+    assert len(told) == -(-LEADS // 50)
+    assert max(told) <= 50
+    assert {row["lead_id"]: row["raw"] for row in everything(company_store)} == at_once
 
 
 def test_a_refresh_can_be_stopped_between_portions(company_store: Store, scorer: Scorer) -> None:

@@ -102,6 +102,28 @@ def test_when_too_many_wait_the_oldest_go_and_are_counted(company_store: Store) 
     assert log.waiting == 0
 
 
+def test_a_score_that_comes_back_to_its_place_is_a_showing_no_second_time(
+    company_store: Store,
+) -> None:
+    log = ShownLog(company_store)
+    for score in (1, 1, 2, 1):
+        log.note([replace(ONE, score=score)])
+    assert log.write() == 2
+    log.note([replace(ONE, score=2), replace(ONE, score=2, at=NOW + DAY)])
+    assert log.write() == 1
+
+
+def test_what_is_remembered_does_not_grow_while_scores_are_renewed(company_store: Store) -> None:
+    log = ShownLog(company_store, capacity=50)
+    for score in range(0, 1_000, 20):
+        log.note([replace(ONE, score=score + rank, rank=rank) for rank in range(20)])
+        log.note([replace(ONE, score=score, channel="page")])
+        assert log.places == 21
+    for rank in range(1_000):
+        log.note([replace(ONE, rank=rank)])
+        assert log.places <= 200
+
+
 def test_showings_that_were_dropped_are_a_figure(served_lite: Served) -> None:
     def dropped() -> str:
         lines = served_lite.get("/metrics").text.splitlines()
