@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from features.errors import BundleError, ConflictError, NoModelError, NotFoundError, StoreError
-from features.store.audit import Entry, note
+from features.store.audit import Entry, note, wait_for_others
 from features.store.engine import Connection, Store
 from features.store.promotions import (
     BundleRecord,
@@ -208,8 +208,9 @@ class Registry:
             _note(connection, decision)
 
     def _is_recorded(self, decision: DecisionRecord) -> bool:
-        """Whether this is the last decision there is."""
-        with self.store.read() as connection:
+        """Whether this is the last decision there is; one that is just being committed is waited for."""
+        with self.store.write() as connection:
+            wait_for_others(connection)
             made = list_decisions(connection)[-1:]
         return [(d.decided_at, d.decided_by, d.decision, d.bundle) for d in made] == [
             (decision.decided_at, decision.decided_by, decision.decision, decision.bundle)

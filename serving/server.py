@@ -98,6 +98,8 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop_timer()
+        # uvicorn's own goes on after a reset, and would keep all of this until it ends.
+        self._unset_keepalive_if_required()
         self.resume_writing()
         self._patience.waiting.pop(self, None)
         super().connection_lost(exc)

@@ -139,13 +139,18 @@ def newest(connection: Connection, action: str) -> Entry | None:
     return Entry(at=row.at, actor=row.actor, action=action, object=row.object, detail=detail)
 
 
+def wait_for_others(connection: Connection) -> None:
+    """Wait until whoever is noting something has committed it, and keep others waiting as long."""
+    _head(connection)
+
+
 def note_definition(connection: Connection, definition_hash: str, actor: str, now: int) -> bool:
     """Note that another lead definition is in force, once however many processes see it.
 
     Returns:
         Whether it was news.
     """
-    _head(connection)  # whoever else notes it waits here
+    wait_for_others(connection)
     last = newest(connection, _DEFINITION)
     if last is not None and last.object == definition_hash:
         return False

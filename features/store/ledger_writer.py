@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -102,10 +102,21 @@ class _Group:
 
     def tell(self, ids: Ids) -> None:
         """Tell each request the ids of its scores."""
+        for one, here in self._places():
+            one.written.set_result(ids[here])
+
+    def parts(self) -> list[_Group]:
+        """Each request by itself, with the ids under which its scores may be there."""
+        return [
+            _Group([one], None if self.sent is None else self.sent[here], self.until)
+            for one, here in self._places()
+        ]
+
+    def _places(self) -> Iterator[tuple[_Waiting, slice]]:
+        """Each request, and where its scores are among those of all."""
         at = 0
         for one in self.requests:
-            one.written.set_result(ids[at : at + len(one.entries)])
-            at += len(one.entries)
+            yield one, slice(at, at := at + len(one.entries))
 
     def fail(self, error: Exception) -> None:
         """Tell those who wait; what was answered already is told to whoever reads the log."""
@@ -284,8 +295,17 @@ class LedgerWriter:
         return ids
 
     def _one_by_one(self, group: _Group, error: Exception) -> None:
-        if len(group.requests) == 1:
-            group.fail(error)
+        if len(group.requests) > 1:
+            for part in group.parts():
+                self._until_written(part)
             return
-        for one in group.requests:
-            self._until_written(_Group([one]))
+        try:
+            # What was refused may have been refused for being there: by a COMMIT that took its time.
+            ids = self._found(group)
+        except StoreError as away:
+            group.fail(away)
+            return
+        if ids is None:
+            group.fail(error)
+        else:
+            group.tell(ids)

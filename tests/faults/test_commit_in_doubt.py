@@ -152,6 +152,33 @@ def test_a_transaction_that_is_still_being_committed_is_waited_for(
     assert "IntegrityError" in caplog.text, "it was tried again while the server was at it"
 
 
+@pytest.mark.usefixtures("slow_commits")
+@pytest.mark.parametrize("is_durable", [True, False])
+def test_a_commit_that_outlasts_the_doubt_is_found_for_each_request(
+    line: Relay,
+    postgres_store: Store,
+    is_durable: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The second attempt waits for the first and is refused, when the time to ask is over."""
+    monkeypatch.setattr(ledger_writer, "_DOUBT_SECONDS", 0.1)
+    with writing(line, is_durable) as writer:
+        line.where, line.cuts = "during", 1
+        with held_back(writer):
+            both = [writer.submit([entry(lead)], [None]) for lead in ("a", "b")]
+        ids = [one.result(30)[0] for one in both]
+    assert written(postgres_store) == dict(zip(ids, ["a", "b"], strict=True))
+    assert "could not be written" not in caplog.text
+
+
+@contextmanager
+def held_back(writer: LedgerWriter) -> Iterator[None]:
+    """What is submitted meanwhile waits together, and becomes one transaction."""
+    with writer._changed:
+        yield
+
+
 @pytest.mark.parametrize("is_durable", [True, False])
 def test_where_it_cannot_be_learned_nobody_is_told_that_it_is_lost(
     line: Relay,
@@ -218,11 +245,26 @@ def visits(store: Store) -> int:
         return len(connection.execute(select(events).where(events.c.kind == "visit")).all())
 
 
-@pytest.mark.parametrize("where", [pytest.param("before", marks=pytest.mark.slow), "after"])
+@pytest.fixture
+def slow_decisions(postgres_store: Store) -> Iterator[None]:
+    """A server that takes its time to commit decisions."""
+    with postgres_store.write() as connection:
+        for statement in _SLOW:
+            connection.execute(text(statement.replace("scores", "decisions")))
+    yield
+    with postgres_store.write() as connection:
+        connection.execute(text("DROP FUNCTION rest CASCADE"))
+
+
+@pytest.mark.parametrize(
+    "where", [pytest.param("before", marks=pytest.mark.slow), "during", "after"]
+)
 def test_a_roll_back_whose_commit_was_not_answered_goes_back_once(
-    served_postgres: Served, line: Relay, where: Where
+    served_postgres: Served, line: Relay, where: Where, request: pytest.FixtureRequest
 ) -> None:
     """It leads from the second of two champions to the first; once more, and there is none before."""
+    if where == "during":
+        request.getfixturevalue("slow_decisions")
     there = served_postgres.workspace
     first, second = there.registry.champion_digest(), put_bundle(there, seed=2)
     promote(there, second)

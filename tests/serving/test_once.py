@@ -341,6 +341,19 @@ def test_answers_are_kept_three_days_and_then_pruned(bare: Served) -> None:
     assert send(bare, "k", [event(1)]).json() == {**first.json(), "added": 0, "unchanged": 1}
 
 
+@pytest.mark.parametrize("earlier", [1, SECOND, 100 * SECOND])
+def test_who_comes_second_with_an_earlier_clock_takes_no_claim_away(
+    bare_lite: Served, earlier: int
+) -> None:
+    """Of two at once, the one that looked at the clock first may be the second to claim."""
+    found = []
+    for now in (NOW, NOW - earlier):
+        with bare_lite.store.write() as connection:
+            found.append(idempotency.claim(connection, "key crm", "k", "f", [], now))
+    assert isinstance(found[0], idempotency.Claim)
+    assert isinstance(found[1], idempotency.Busy)
+
+
 def test_a_claim_that_was_lost_to_another_writes_nothing(bare_lite: Served) -> None:
     """A process that hung for minutes wakes up after another has taken over."""
     slow = bare_lite.store

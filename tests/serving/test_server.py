@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import statistics
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from features.store.engine import Store
 from features.store.keys import create_key
 from models.workspace import Workspace
 from serving.app import STATIC
+from serving.server import PatientProtocol
 
 SOON = 20.0
 """Seconds in which something must have happened; far more than it takes."""
@@ -241,6 +244,23 @@ def workspace(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Workspace]:
     made = workspace_at(tmp_path, migrated_sqlite)
     yield made
     made.store.close()
+
+
+def test_a_connection_that_is_reset_leaves_nothing_behind(hurried: str) -> None:
+    def kept() -> int:
+        gc.collect()
+        return sum(isinstance(one, PatientProtocol) for one in gc.get_objects())
+
+    before = kept()
+    for _ in range(50):
+        with connected(hurried) as line:
+            line.sendall(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert status_of_the_next(line) == 200
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    deadline = time.monotonic() + SOON
+    while kept() > before + 5 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert kept() <= before + 5, "their keep-alive would have held them for 75 seconds"
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET /health HTTP/1.1\r\nho"], ids=["idle", "in-headers"])

@@ -106,7 +106,24 @@ def test_curvature_is_the_same_whether_summed_in_one_portion_or_in_three() -> No
     said = expit(one.matrix @ at)
     inner = one.weight * said * (1 - said)
     expected = (one.matrix * inner[:, None]).T @ one.matrix + np.diag(one.precision)
-    assert one.curvature(at) == pytest.approx(expected, rel=3e-6), "to seven digits of each row"
+    assert one.curvature(at) == pytest.approx(expected, rel=1e-10)
+    assert one.rough_curvature(at) == pytest.approx(expected, rel=3e-6)
+
+
+def test_columns_that_say_the_same_a_million_times_are_fitted() -> None:
+    """Seven digits of forty million rows hold no precision of one half any more."""
+    rng = np.random.default_rng(0)
+    fact = rng.normal(size=2_000)
+    matrix = np.column_stack(
+        [np.ones(2_000), *(fact * scale for scale in np.linspace(0.5, 1.5, 80))]
+    )
+    y = (rng.random(2_000) < expit(fact)).astype(np.float64)
+    width, free = matrix.shape[1], np.full(matrix.shape[1], np.inf)
+    weight = np.full(2_000, 20_000.0)
+    one = Problem(matrix, y, weight, np.zeros(width), np.full(width, 0.5), -free, free)
+    assert np.linalg.eigvalsh(one.rough_curvature(np.zeros(width))).min() < 0
+    found = minimise(one, np.zeros(width))
+    assert np.abs(one.slope(found)).max() < 10.0, "of forty million rows"
 
 
 def test_the_covariance_is_the_inverse_of_the_curvature() -> None:
