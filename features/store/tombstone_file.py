@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ def read(path: Path) -> Tombstones:
         StoreError: it cannot be read.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(_text_of(path))
         if told["format"] != _FORMAT:
             raise ValueError(f"format {told['format']}")
         return Tombstones(
@@ -84,6 +85,17 @@ def read(path: Path) -> Tombstones:
             f"who was erased cannot be read from {path}: {error}",
             hint=_NOT_MINE if isinstance(error, PermissionError) else _DAMAGED,
         ) from error
+
+
+def _text_of(path: Path) -> str:
+    """What is written in a file, which is neither a link elsewhere nor a pipe that nobody writes to."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("it is no file")
+    # Another may have taken its place since.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no file")
+        return file.read().decode("utf-8")
 
 
 def require_place(path: Path) -> None:
