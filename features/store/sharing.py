@@ -55,6 +55,20 @@ def make_directory(path: Path) -> None:
             os.close(handle)
 
 
+def open_here(name: str, place: int) -> int:
+    """Open what lies in a directory itself, for reading: no link is followed, no pipe waited at.
+
+    Args:
+        name: of the file, without a directory.
+        place: the directory's descriptor.
+
+    Raises:
+        OSError: it is not there, is a link, or may not be read.
+    """
+    only = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return os.open(name, only, dir_fd=place)
+
+
 def open_private(name: str, place: int) -> int:
     """Make a file that its directory's owner may read and write, and its group where it shares it.
 

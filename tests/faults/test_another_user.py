@@ -20,6 +20,7 @@ from features.clock import DAY
 from features.errors import StoreError
 from features.facts import LeadVersion
 from features.store.engine import Store
+from features.store.erasure import forget_in_files
 from features.store.ingest import ingest
 from features.store.tables import leads
 from features.store.tombstone_file import FILE, Tombstones, keep, read
@@ -167,3 +168,24 @@ def test_root_is_led_out_of_the_data_directory_by_no_link_and_the_service_by_its
     with acting_as(SERVICE):
         run("erase", "A-0", "--yes")
         assert len(read(elsewhere / FILE).erased_at) == 1
+
+
+def test_root_writes_and_reads_rejected_rows_where_they_lie_and_not_where_a_link_leads(
+    home: Path, tmp_path: Path
+) -> None:
+    of_root, rejects = tmp_path / "root's", home / "rejects"
+    of_root.write_text("for root alone\n", encoding="utf-8")
+    rejects.mkdir()
+    file = rejects / "leads.csv.rejects.csv"
+    file.write_text("id,problem\nA-0,late\nA-1,late\n", encoding="utf-8-sig")
+    file.with_suffix(".new").symlink_to(of_root)
+    for path in (rejects, file):
+        os.chown(path, SERVICE, SERVICE)
+    assert forget_in_files(rejects, "A-0") == 1
+    assert of_root.read_text(encoding="utf-8") == "for root alone\n"
+    assert file.read_text(encoding="utf-8-sig") == "id,problem\nA-1,late\n"
+    assert seen(file) == (SERVICE, SERVICE, "-rw-------")
+    file.unlink()
+    file.symlink_to(of_root)
+    with pytest.raises(StoreError, match="rejected rows of the lead"):
+        forget_in_files(rejects, "for root alone")
