@@ -78,7 +78,7 @@ def _score_queue(workspace: Workspace, now: int) -> object:
     return score_queue(workspace, now)
 
 
-app.add_typer(worker_commands.commands_with(_service_steps, _score_queue, training.now))
+app.add_typer(worker_commands.commands_with(_service_steps, _score_queue))
 
 
 @app.command()
@@ -141,7 +141,7 @@ def _history(workspace: Workspace) -> Workspace:
     from training.loop.stage import company
 
     files = workspace.definition_path.parent
-    return company(files, workspace.data_dir / "history", now=training.now())
+    return company(files, workspace.data_dir / "history", now=training.now(workspace))
 
 
 def _live_through(history: Workspace, workspace: Workspace) -> None:
@@ -190,7 +190,7 @@ def _credentials(workspace: Workspace) -> tuple[dict[str, str], str]:
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
         return kept["people"], kept["key"]
-    now = training.now()
+    now = training.now(workspace)
     people = {"rep": secrets.token_urlsafe(12), "analyst": secrets.token_urlsafe(12)}
     with workspace.store.write() as connection:
         set_user(connection, "rep", "rep", people["rep"], _busiest_owner(connection), now)

@@ -41,9 +41,11 @@ def keys_create(
     """Make a key. It is shown once; only its hash is kept."""
     from features.store.keys import create_key
 
-    with workspace().store.write() as connection:
-        key = create_key(connection, name, role.value, now(), days=days)
-        audited(connection, "key_created", name, role=role.value)
+    here = workspace()
+    at = now(here)
+    with here.store.write() as connection:
+        key = create_key(connection, name, role.value, at, days=days)
+        audited(connection, at, "key_created", name, role=role.value)
     words = f"{key}\n[dim]the key of {escape(name)} ({role.value}); it is not shown again[/]"
     tell({"name": name, "role": role.value, "key": key}, words, as_json)
 
@@ -79,9 +81,11 @@ def keys_revoke(name: str, as_json: Json = False) -> None:
     """Make a key worthless, within a second on every server."""
     from features.store.keys import revoke_key
 
-    with workspace().store.write() as connection:
-        revoke_key(connection, name, now())
-        audited(connection, "key_revoked", name)
+    here = workspace()
+    at = now(here)
+    with here.store.write() as connection:
+        revoke_key(connection, name, at)
+        audited(connection, at, "key_revoked", name)
     tell({"revoked": name}, f"the key of {escape(name)} is revoked", as_json)
 
 
@@ -105,9 +109,11 @@ def users_set(
     else:
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     owns = owner or (name if role is RoleName.rep else None)
-    with workspace().store.write() as connection:
-        set_user(connection, name, role.value, password, owns, now())
-        audited(connection, "user_set", name, role=role.value, owner=owns)
+    here = workspace()
+    at = now(here)
+    with here.store.write() as connection:
+        set_user(connection, name, role.value, password, owns, at)
+        audited(connection, at, "user_set", name, role=role.value, owner=owns)
     words = f"{escape(name)} ({role.value}) may sign in"
     tell({"name": name, "role": role.value, "owner": owns}, words, as_json)
 
@@ -135,7 +141,9 @@ def users_remove(name: str, as_json: Json = False) -> None:
     """Let a person sign in no more; open sessions end at once, on every server."""
     from features.store.access import remove_user
 
-    with workspace().store.write() as connection:
+    here = workspace()
+    at = now(here)
+    with here.store.write() as connection:
         remove_user(connection, name)
-        audited(connection, "user_removed", name)
+        audited(connection, at, "user_removed", name)
     tell({"removed": name}, f"{escape(name)} may not sign in any more", as_json)

@@ -26,6 +26,7 @@ from features.store.audit import note_definition
 from features.store.idempotency import prune
 from features.store.ledger_writer import LedgerWriter
 from features.store.migrate import require_current
+from features.store.one_clock import OneClock, wall_clock
 from features.store.trials import note_rules
 from models.forest_engine import ENGINE
 from models.workspace import Workspace
@@ -39,7 +40,6 @@ from serving.error_pages import error_page
 from serving.limits import BodyLimit
 from serving.metrics import Metrics
 from serving.middleware import Envelope, NoNakedError
-from serving.one_clock import OneClock, wall_clock
 from serving.pace import Pace
 from serving.queueing import QueueRefresher
 from serving.reach import Reach
@@ -122,7 +122,7 @@ def create_app(settings: Settings, workspace: Workspace, clock: Clock | None = N
     Args:
         settings: how it is run.
         workspace: where its database, models and lead definition are.
-        clock: gives the present instant; by default the database's (`serving.one_clock`).
+        clock: gives the present instant; by default the database's (`features.store.one_clock`).
     """
     metrics = Metrics()
 

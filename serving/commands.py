@@ -127,7 +127,7 @@ def import_files(
         report = load(
             workspace.store,
             definition,
-            now=_now(),
+            now=_now(workspace),
             directory=data or workspace.definition_path.parent,
             rejects=rejects or workspace.data_dir / "rejects",
             progress=lambda _file, _rows, share: show(share),
@@ -162,7 +162,8 @@ def score(
     from serving.scoring import Occasion
 
     workspace = _workspace()
-    scorer, now = _scorer(workspace), _now()
+    clock = _clock(workspace)
+    scorer, now = _scorer(workspace, clock), clock()
     path = output or file.with_suffix(".scores.csv")
     with _bar("scoring", 1.0) as show, open_sink(path) as sink:
         done = score_file(
@@ -176,7 +177,7 @@ def score(
             progress=show,
         )
     with workspace.store.write() as connection:
-        audited(connection, "scores_exported", scorer.model.digest, rows=done.rows)
+        audited(connection, clock(), "scores_exported", scorer.model.digest, rows=done.rows)
     content = {
         "output": str(path),
         "rows": done.rows,
@@ -200,7 +201,8 @@ def queue_refresh(as_json: Json = False) -> None:
     from serving.queueing import LEASE, refresh_queue
 
     workspace = _workspace()
-    scorer = _scorer(workspace)
+    clock = _clock(workspace)
+    scorer = _scorer(workspace, clock)
     with workspace.store.read() as connection:
         total = count_leads(connection)
     done = 0
@@ -215,7 +217,7 @@ def queue_refresh(as_json: Json = False) -> None:
             workspace.store, LEASE, worker_name(), seconds=workspace.lease_seconds
         ) as held:
             scored = refresh_queue(
-                workspace.store, scorer, _now(), progress=advance, stop=lambda: held.is_lost
+                workspace.store, scorer, clock(), progress=advance, stop=lambda: held.is_lost
             )
     content = {"scored": scored, "model": scorer.model.digest}
     _tell(content, f"{scored:,} open leads scored", as_json)
@@ -261,7 +263,13 @@ def run(workspace: Workspace, settings: Any) -> None:
         raise SystemExit(3)
 
 
-def _scorer(workspace: Workspace) -> Scorer:
+def _clock(workspace: Workspace) -> Callable[[], int]:
+    from features.store.one_clock import clock_of
+
+    return clock_of(workspace.store)
+
+
+def _scorer(workspace: Workspace, clock: Callable[[], int]) -> Scorer:
     from features.store.migrate import require_current
     from serving import logs
     from serving.settings import Settings
@@ -270,7 +278,7 @@ def _scorer(workspace: Workspace) -> Scorer:
     # A command's result goes to stdout; only what is wrong is worth a log line.
     logs.configure("WARNING")
     require_current(workspace.store)
-    live = LiveModel(workspace, _now, Settings().stale_model_days)
+    live = LiveModel(workspace, clock, Settings().stale_model_days)
     live.look()
     return live.scorer()
 

@@ -22,11 +22,11 @@ from features.clock import SECOND
 from features.errors import BundleError, PropensityError
 from features.store.backup import left_by_restore
 from features.store.migrate import revisions
+from features.store.one_clock import ahead_of_database, wall_clock
 from features.store.remembered import known
 from features.store.tombstone_file import FILE, UnintelligibleError, read, set_aside
 from models.bundle import read_bundle
 from models.workspace import Workspace
-from serving.one_clock import ahead_of_database, wall_clock
 
 PATIENCE_SECONDS = 2.0
 LEAST_FREE_BYTES = 500 * 2**20
@@ -174,13 +174,13 @@ def _set_aside(workspace: Workspace) -> Iterator[Finding]:
 
 
 def _clock(workspace: Workspace) -> Iterator[Finding]:
-    """Whether this host's clock is the database's, which the service goes by."""
+    """Whether this host's clock is the database's, which everything goes by."""
     if not _is_there(workspace):
         return
     ahead = ahead_of_database(workspace.store, wall_clock)
     if ahead is not None and abs(ahead) > _CLOCKS_AGREE:
         said = f"this host's clock is {ahead / SECOND:+,.0f} s from the database's"
-        hint = "Set both by NTP: commands and workers of this host go by its own."
+        hint = "The database's counts; log lines carry this host's. Set both by NTP."
         yield Finding("clock", "warning", said, hint)
 
 

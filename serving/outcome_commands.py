@@ -43,8 +43,9 @@ def outcomes_pull(
     from features.store.migrate import require_current
     from features.store.pull.each import pull_each
 
-    here, at = workspace(), now()
+    here = workspace()
     require_current(here.store)
+    at = now(here)
     done = pull_each(
         here.store,
         _chosen(here.sources_path, source),

@@ -42,11 +42,11 @@ def _current() -> Workspace:
     return found
 
 
-def audited(connection: Connection, action: str, name: str, **detail: Any) -> None:
+def audited(connection: Connection, at: int, action: str, name: str, **detail: Any) -> None:
     """Note in the audit log that whoever is logged in on this machine did something."""
     from features.store.audit import Entry, note
 
-    entry = Entry(at=now(), actor=getpass.getuser(), action=action, object=name, detail=detail)
+    entry = Entry(at=at, actor=getpass.getuser(), action=action, object=name, detail=detail)
     note(connection, entry)
 
 
@@ -69,7 +69,7 @@ def erase(
     require_place(workspace.backups / FILE)
     if not yes:
         typer.confirm(f"Erase all of {lead}? It cannot be undone", abort=True, err=True)
-    at = now()
+    at = now(workspace)
     with workspace.store.write() as connection:
         done = forget(connection, lead, by=getpass.getuser(), now=at)
     (compact if vacuum else flush)(workspace.store)
@@ -121,7 +121,8 @@ def reconcile(
     from features.store.reconciliation import catch_up, note_run
     from features.store.reconciliation import reconcile as compare
 
-    here, at = _current(), now()
+    here = _current()
+    at = now(here)
     definition = here.definition()
     told = deals_told(definition, file, at, mapping=mapping, source=source)
     with here.store.write() as connection:
@@ -155,9 +156,11 @@ def webhooks_add(source: Sender, secret_stdin: Given = False, as_json: Json = Fa
     """Let a sender in. Its secret is shown once."""
     from features.store.webhooks import add_sender
 
-    with _current().store.write() as connection:
-        secret = add_sender(connection, source, now(), _secret(secret_stdin))
-        audited(connection, "webhook_added", source)
+    here = _current()
+    at = now(here)
+    with here.store.write() as connection:
+        secret = add_sender(connection, source, at, _secret(secret_stdin))
+        audited(connection, at, "webhook_added", source)
     _show_secret(source, secret, as_json)
 
 
@@ -173,15 +176,17 @@ def webhooks_rotate(
     """Give a sender a new secret; the old ones stay good for a while."""
     from features.store.webhooks import rotate_secret
 
-    with _current().store.write() as connection:
+    here = _current()
+    at = now(here)
+    with here.store.write() as connection:
         secret = rotate_secret(
             connection,
             source,
-            now(),
+            at,
             overlap_hours=overlap_hours,
             secret=_secret(secret_stdin),
         )
-        audited(connection, "webhook_rotated", source, overlap_hours=overlap_hours)
+        audited(connection, at, "webhook_rotated", source, overlap_hours=overlap_hours)
     _show_secret(source, secret, as_json)
 
 
@@ -190,9 +195,11 @@ def webhooks_revoke(source: Sender, as_json: Json = False) -> None:
     """Let a sender in no more; it holds with the next message."""
     from features.store.webhooks import revoke_sender
 
-    with _current().store.write() as connection:
-        revoke_sender(connection, source, now())
-        audited(connection, "webhook_revoked", source)
+    here = _current()
+    at = now(here)
+    with here.store.write() as connection:
+        revoke_sender(connection, source, at)
+        audited(connection, at, "webhook_revoked", source)
     tell({"revoked": source}, f"{escape(source)} is let in no more", as_json)
 
 
@@ -301,7 +308,8 @@ def audit_scores(
     from features.store.ledger_sample import count_ids
     from models.recompute import audit_scores as recompute
 
-    here, at = _current(), now()
+    here = _current()
+    at = now(here)
     if share is not None:
         with here.store.read() as connection:
             n = max(round(share * count_ids(connection).scores), 1)

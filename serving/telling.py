@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,9 +29,11 @@ def workspace() -> Workspace:
     return Workspace.of(os.environ)
 
 
-def now() -> int:
-    """The present instant."""
-    return time.time_ns() // 1_000
+def now(here: Workspace) -> int:
+    """The present instant as all hosts of the installation's database have it."""
+    from features.store.one_clock import clock_of
+
+    return clock_of(here.store)()
 
 
 def tell(content: dict[str, Any], words: str | Table, as_json: bool) -> None:

@@ -39,6 +39,7 @@ def restore(
     """Bring a backup back into an empty data directory (SQLite), without whom was erased since."""
     from features.errors import StoreError
     from features.store.engine import Store
+    from features.store.one_clock import wall_clock
     from features.store.remembered import restore_without_erased
 
     workspace = here()
@@ -52,7 +53,7 @@ def restore(
         workspace.definition_path,
         workspace.backups,
         by=getpass.getuser(),
-        now=present(),
+        now=wall_clock(),
     )
     Store(workspace.database_url).check()
     words = escape(f"{path} is back; {_again_words(again)}; run `propensity doctor`")
@@ -79,8 +80,9 @@ def erase_again(
     path = file or workspace.backups / FILE
     if not path.exists():
         raise NotFoundError(f"nothing is remembered of erasures in {path}", hint="Name the file.")
+    now = present(workspace)
     with workspace.store.write() as connection:
-        again = forget_again(connection, read(path), by=getpass.getuser(), now=present())
+        again = forget_again(connection, read(path), by=getpass.getuser(), now=now)
     flush(workspace.store)
     remember(workspace.store, workspace.backups)
     tell({"erased_again": again}, _again_words(again), as_json)
@@ -105,7 +107,8 @@ def prune(
     from features.store.prune import count_prunable, prunable
     from features.store.prune import prune as run
 
-    workspace, now = here(), present()
+    workspace = here()
+    now = present(workspace)
     condition = prunable(workspace.definition(), now, older_than, answered=answered)
     with workspace.store.read() as connection:
         found = count_prunable(connection, condition)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -41,9 +40,11 @@ def _workspace() -> Workspace:
     return Workspace.of(os.environ)
 
 
-def now() -> int:
-    """The present instant."""
-    return time.time_ns() // 1000
+def now(here: Workspace) -> int:
+    """The present instant as all hosts of the installation's database have it."""
+    from features.store.one_clock import clock_of
+
+    return clock_of(here.store)()
 
 
 def _tell(content: dict[str, Any], words: str, as_json: bool) -> None:
@@ -162,10 +163,14 @@ def train(
     verdict = None
     with alone(workspace):
         with watched() as watching:
-            trained = run(workspace, config, now=now(), watching=watching)
+            trained = run(workspace, config, now=now(workspace), watching=watching)
         if promote_first:
             verdict = decide(
-                workspace, trained.digest, now=now(), by=getpass.getuser(), on_warning=_warn
+                workspace,
+                trained.digest,
+                now=now(workspace),
+                by=getpass.getuser(),
+                on_warning=_warn,
             )
     about = dict(trained.model.about)
     content = {
@@ -259,7 +264,7 @@ def promote(
     verdict = decide(
         workspace,
         model,
-        now=now(),
+        now=now(workspace),
         by=getpass.getuser(),
         force=force,
         refitted=refit,
@@ -276,7 +281,7 @@ def recalibrate(as_json: Json = False) -> None:
 
     workspace = _workspace()
     with alone(workspace):
-        done = run(workspace, now=now(), by=getpass.getuser(), warn=_warn)
+        done = run(workspace, now=now(workspace), by=getpass.getuser(), warn=_warn)
     content = {
         "digest": done.digest,
         "decision": done.verdict.decision,
@@ -367,5 +372,6 @@ def roll_back(
     from training.promote import roll_back as run
 
     by = getpass.getuser()
-    digest = run(_workspace(), now=now(), by=by, reason=reason, on_warning=_warn, bad=bad)
+    workspace = _workspace()
+    digest = run(workspace, now=now(workspace), by=by, reason=reason, on_warning=_warn, bad=bad)
     _tell({"champion": digest}, f"The champion is {digest[:12]}.", as_json)

@@ -12,6 +12,7 @@ import csv
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from features.store.ledger import current, scores
 from features.store.merges import forget_merges, parts_of
 from features.store.outcomes import deals
 from features.store.pull.watermarks import waiting
+from features.store.sharing import directory, open_here, open_private
 from features.store.tables import answers, events, lead_versions, leads, stages
 
 _FACTS: tuple[Table, ...] = (lead_versions, answers, events, stages, deals)
@@ -159,8 +161,12 @@ def forget_in_files(rejects: Path, lead_id: str) -> int:
     Raises:
         StoreError: a file cannot be read or written anew.
     """
+    if not rejects.exists():
+        return 0
     try:
-        return sum(_without(path, lead_id) for path in sorted(rejects.glob("*.rejects.csv")))
+        with directory(rejects) as place:
+            names = sorted(path.name for path in rejects.glob("*.rejects.csv"))
+            return sum(_without(place, name, lead_id) for name in names)
     except OSError as error:
         raise StoreError(
             f"rejected rows of the lead may still be in {rejects}: {error.strerror or error}",
@@ -168,26 +174,29 @@ def forget_in_files(rejects: Path, lead_id: str) -> int:
         ) from error
 
 
-def _without(path: Path, lead_id: str) -> int:
+def _without(place: int, name: str, lead_id: str) -> int:
     # Some ids stand there as a spreadsheet must not run them.
     names = {lead_id, guarded(lead_id)}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with os.fdopen(open_here(name, place), encoding="utf-8-sig", newline="") as file:
             header, *rows = list(csv.reader(file)) or [[]]
     except (csv.Error, UnicodeDecodeError):
         # Nobody can tell whether the person is in it, and nothing but a correction needs it.
-        lines = path.read_bytes().count(b"\n")
-        path.unlink()
+        with os.fdopen(open_here(name, place), "rb") as file:
+            lines = file.read().count(b"\n")
+        os.unlink(name, dir_fd=place)
         return max(1, lines - 1)
     kept = [row for row in rows if names.isdisjoint(cell.strip() for cell in row)]
     if len(kept) == len(rows):
         return 0
-    beside = path.with_suffix(".new")
-    with beside.open("w", encoding="utf-8-sig", newline="") as file:
+    beside = f"{name.removesuffix('.csv')}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=place)
+    with os.fdopen(open_private(beside, place), "w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows([header, *kept])
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
+    os.replace(beside, name, src_dir_fd=place, dst_dir_fd=place)
     return len(rows) - len(kept)
 
 

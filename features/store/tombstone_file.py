@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from features.errors import ConflictError, StoreError
-from features.store.sharing import make_directory, open_private
+from features.store.sharing import directory, make_directory, open_private
 
 log = logging.getLogger("propensity.erasures")
 
@@ -70,7 +71,7 @@ def read(path: Path) -> Tombstones:
         StoreError: it cannot be read.
     """
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(_text_of(path))
         if told["format"] != _FORMAT:
             raise ValueError(f"format {told['format']}")
         return Tombstones(
@@ -86,6 +87,17 @@ def read(path: Path) -> Tombstones:
         ) from error
 
 
+def _text_of(path: Path) -> str:
+    """What is written in a file, which is neither a link elsewhere nor a pipe that nobody writes to."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("it is no file")
+    # Another may have taken its place since.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError("it is no file")
+        return file.read().decode("utf-8")
+
+
 def require_place(path: Path) -> None:
     """Raise where an erasure could not be remembered: to be asked before anything is erased.
 
@@ -94,12 +106,20 @@ def require_place(path: Path) -> None:
     """
     with suppress(UnintelligibleError):  # it will be set aside
         read(path)
-    place = next(place for place in path.parents if place.exists())
-    if not os.access(place, os.W_OK | os.X_OK, effective_ids=True):
+    place = next(place for place in path.parents if os.path.lexists(place))
+    if not _can_write(place):
         raise StoreError(
             f"nothing was erased: a restore would bring the lead back, {path} cannot be written",
             hint=f"Run it as the user of the service, or let this one write to {place}.",
         )
+
+
+def _can_write(place: Path) -> bool:
+    try:
+        with directory(place):
+            return os.access(place, os.W_OK | os.X_OK, effective_ids=True)
+    except OSError:
+        return False
 
 
 def keep(path: Path, told: Tombstones) -> Path | None:
@@ -111,18 +131,15 @@ def keep(path: Path, told: Tombstones) -> Path | None:
     Raises:
         StoreError: it cannot be read or written.
     """
-    aside = None
     try:
-        there = read(path)
-    except UnintelligibleError:
-        aside = _set_aside(path)
-    else:
-        if told.is_of(there):
-            told = told.with_others(there)
-        else:
-            aside = _set_aside(path)
-    _write(path, told)
-    return aside
+        make_directory(path.parent)
+        with directory(path.parent) as place:
+            return _keep_in(place, path, told)
+    except OSError as error:
+        raise StoreError(
+            f"a restored backup would bring the lead back: {path} cannot be written: {error.strerror}",
+            hint="The database has forgotten it. Allow writing there, and erase the lead again.",
+        ) from error
 
 
 def set_aside(home: Path) -> list[Path]:
@@ -132,39 +149,41 @@ def set_aside(home: Path) -> list[Path]:
     return sorted(found, key=lambda path: (len(path.name), path.name))
 
 
-def _set_aside(path: Path) -> Path:
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.aside-{number}{path.suffix}")).exists():
-        number += 1
+def _keep_in(place: int, path: Path, told: Tombstones) -> Path | None:
+    aside = None
     try:
-        path.rename(aside)
-    except OSError as error:
-        raise _unwritten(path, error) from error
+        there = read(path)
+    except UnintelligibleError:
+        aside = _set_aside(place, path)
+    else:
+        if told.is_of(there):
+            told = told.with_others(there)
+        else:
+            aside = _set_aside(place, path)
+    _write(place, path.name, told)
+    return aside
+
+
+def _set_aside(place: int, path: Path) -> Path:
+    number = 1
+    while os.path.lexists(aside := path.with_name(f"{path.stem}.aside-{number}{path.suffix}")):
+        number += 1
+    os.rename(path.name, aside.name, src_dir_fd=place, dst_dir_fd=place)
     log.warning("%s is not of this installation or damaged: it is %s now", path, aside.name)
     return aside
 
 
-def _write(path: Path, told: Tombstones) -> None:
+def _write(place: int, name: str, told: Tombstones) -> None:
     content = {
         "format": _FORMAT,
         "secret": told.secret,
         "erased": dict(sorted(told.erased_at.items())),
     }
-    beside = path.with_suffix(".part")
-    try:
-        make_directory(path.parent)
-        beside.unlink(missing_ok=True)
-        with os.fdopen(open_private(beside), "w") as file:
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise _unwritten(path, error) from error
-
-
-def _unwritten(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"a restored backup would bring the lead back: {path} cannot be written: {error.strerror}",
-        hint="The database has forgotten it. Allow writing there, and erase the lead again.",
-    )
+    beside = Path(name).with_suffix(".part").name
+    with suppress(FileNotFoundError):
+        os.unlink(beside, dir_fd=place)
+    with os.fdopen(open_private(beside, place), "w") as file:
+        json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, name, src_dir_fd=place, dst_dir_fd=place)

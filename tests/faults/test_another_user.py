@@ -7,8 +7,9 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agreed import DEFINITION_TEXT, NOW, agreed
@@ -19,9 +20,10 @@ from features.clock import DAY
 from features.errors import StoreError
 from features.facts import LeadVersion
 from features.store.engine import Store
+from features.store.erasure import forget_in_files
 from features.store.ingest import ingest
 from features.store.tables import leads
-from features.store.tombstone_file import FILE, read
+from features.store.tombstone_file import FILE, Tombstones, keep, read
 from propensity import app
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be somebody else")
@@ -126,3 +128,64 @@ def test_a_file_that_the_user_may_not_read_is_told_before_anything_is_erased(
     with store.read() as connection:
         assert connection.execute(select(func.count()).select_from(leads)).scalar_one() == 3
     store.close()
+
+
+@pytest.mark.parametrize(("call", "name"), [("open", "backups/erased.part"), ("mkdir", "backups")])
+def test_root_gives_away_nothing_that_a_link_leads_to_in_the_place_of_what_it_made(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, name: str
+) -> None:
+    os.chown(home, SERVICE, TEAM)
+    home.chmod(0o2775)
+    of_root, there, make = tmp_path / "root's", home / name, getattr(os, call)
+    of_root.touch(0o600) if call == "open" else of_root.mkdir(0o700)
+    before = seen(of_root)
+
+    def making(path: str | Path, *rest: Any, **named: Any) -> Any:
+        """Makes it; and the service's user is quicker than what root does next."""
+        answer = make(path, *rest, **named)
+        if Path(path).name == there.name:
+            there.rename(home / "taken")
+            there.symlink_to(of_root)
+        return answer
+
+    with monkeypatch.context() as racing, suppress(StoreError):
+        racing.setattr(os, call, making)
+        keep(home / "backups" / FILE, Tombstones("a" * 64, {"b" * 64: NOW}))
+    assert (home / "taken").exists(), "the link was laid"
+    assert seen(of_root) == before
+
+
+def test_root_is_led_out_of_the_data_directory_by_no_link_and_the_service_by_its_own(
+    home: Path, run: Run
+) -> None:
+    elsewhere = home / "elsewhere"
+    elsewhere.mkdir()
+    os.chown(elsewhere, SERVICE, SERVICE)
+    (home / "backups").symlink_to(elsewhere)
+    with pytest.raises(StoreError, match="nothing was erased"):
+        run("erase", "A-0", "--yes")
+    assert list(elsewhere.iterdir()) == []
+    with acting_as(SERVICE):
+        run("erase", "A-0", "--yes")
+        assert len(read(elsewhere / FILE).erased_at) == 1
+
+
+def test_root_writes_and_reads_rejected_rows_where_they_lie_and_not_where_a_link_leads(
+    home: Path, tmp_path: Path
+) -> None:
+    of_root, rejects = tmp_path / "root's", home / "rejects"
+    of_root.write_text("for root alone\n", encoding="utf-8")
+    rejects.mkdir()
+    file = rejects / "leads.csv.rejects.csv"
+    file.write_text("id,problem\nA-0,late\nA-1,late\n", encoding="utf-8-sig")
+    file.with_suffix(".new").symlink_to(of_root)
+    for path in (rejects, file):
+        os.chown(path, SERVICE, SERVICE)
+    assert forget_in_files(rejects, "A-0") == 1
+    assert of_root.read_text(encoding="utf-8") == "for root alone\n"
+    assert file.read_text(encoding="utf-8-sig") == "id,problem\nA-1,late\n"
+    assert seen(file) == (SERVICE, SERVICE, "-rw-------")
+    file.unlink()
+    file.symlink_to(of_root)
+    with pytest.raises(StoreError, match="rejected rows of the lead"):
+        forget_in_files(rejects, "for root alone")

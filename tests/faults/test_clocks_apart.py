@@ -1,23 +1,29 @@
 """The clock of one host is an hour off, or its time zone changes: do hosts of one database still agree?
 
-Two services share PostgreSQL; one of them has a clock that is wrong, and both go by `serving.one_clock`.
+Two services share PostgreSQL; one of them has a clock that is wrong, and both go by
+`features.store.one_clock`. So do commands, of a host that is an hour ahead.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from _pytest.mark import ParameterSet
 from agreed import DEFINITION_TEXT
 from models_made import fill, lead_id, promote, put_bundle
 from served import Clock, Served, TestClient, calm, make_keys, sign_in
-from sqlalchemy import URL, select
+from shell import said, shell
+from sqlalchemy import URL, func, select
+from standardwebhooks.webhooks import Webhook
 
 from features.clock import DAY, HOUR, MINUTE, SECOND, iso, to_instant
 from features.definition import Definition
@@ -26,13 +32,17 @@ from features.store.engine import Store
 from features.store.idempotency import Busy, Claim
 from features.store.keys import create_key, keys
 from features.store.leases import database_clock, held_by, holding
+from features.store.ledger import scores
+from features.store.one_clock import OneClock, wall_clock
 from features.store.tables import events
+from features.store.turns import last_turns
+from features.store.webhooks import add_sender
 from models.workspace import Workspace
+from propensity import app
 from serving import doctor
 from serving.app import create_app, prune_kept
 from serving.doctor import examine
 from serving.once import HEADER, REPLAYED
-from serving.one_clock import OneClock, wall_clock
 
 Two = tuple[Served, Served]
 
@@ -70,8 +80,8 @@ def start(postgres_store: Store, definition: Definition, tmp_path: Path) -> Iter
             served = []
             for workspace, clock in zip(homes, clocks, strict=True):
                 told = clock(workspace)
-                app = create_app(calm(key_cache_seconds=0.0), workspace, told)
-                client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+                service = create_app(calm(key_cache_seconds=0.0), workspace, told)
+                client = TestClient(service, raise_server_exceptions=False, follow_redirects=False)
                 running.enter_context(client)
                 served.append(Served(client, workspace, told, passwords))
             return served[0], served[1]
@@ -212,9 +222,109 @@ def test_a_clock_that_is_put_right_while_the_service_runs_is_followed(
     off[0] = 0
     clock.look()
     assert abs(clock() - wall_clock()) < 2 * SECOND
-    jitter = [clock(), wall_clock()]
-    clock.look()
-    assert abs(jitter[0] - jitter[1]) < MINUTE
+
+
+def test_a_clock_is_corrected_by_what_is_more_than_a_second_and_not_for_less(
+    postgres_store: Store,
+) -> None:
+    off = told = 0
+
+    def own() -> int:
+        nonlocal told
+        told = wall_clock() + off
+        return told
+
+    def correction(seconds: float) -> int:
+        """What is taken off a clock that is ahead by so much, after a look."""
+        nonlocal off
+        off = round(seconds * SECOND)
+        clock.look()
+        present = clock()
+        return told - present
+
+    clock = OneClock(postgres_store, own)
+    assert correction(0.5) == 0
+    corrected = correction(2.0)
+    assert abs(corrected - 2 * SECOND) < SECOND / 4
+    assert correction(1.5) == corrected, "what is less than a second off is let be"
+    assert correction(-0.5) == 0
+
+
+SOURCES = """
+sources:
+  - {file: leads.csv, lead: id, opened_at: opened, attributes: {industry: industry}}
+"""
+
+
+@pytest.fixture
+def command(
+    postgres_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Any]]:
+    """Runs a command on another host of that database, whose clock is off by so much."""
+    home = tmp_path / "third"
+    host(home, postgres_store.url)
+    (home / "definition.yaml").write_text(DEFINITION_TEXT + SOURCES, encoding="utf-8")
+    opened = iso(wall_clock() - 10 * MINUTE)
+    (home / "leads.csv").write_text(f"id,opened,industry\nNEW,{opened},Retail\n", "utf-8")
+    url = postgres_store.url.render_as_string(hide_password=False)
+    run = shell(app, home, PROPENSITY_DATABASE=url, PROPENSITY_MLFLOW="off")
+    right, root = time.time_ns, logging.getLogger()
+    ours, handlers, level = structlog.get_config(), root.handlers, root.level
+
+    def off(by: int, *words: str) -> Any:
+        with monkeypatch.context() as there:
+            there.setattr(time, "time_ns", lambda: right() + by * 1_000)
+            return said(run(*words, "--json"))
+
+    yield off
+    structlog.configure(**ours)
+    root.handlers, root.level = handlers, level
+
+
+RIGHT = time.time_ns
+
+
+def right(workspace: Workspace) -> OneClock:
+    """A host's clock that stays right while a command of another host runs in this process."""
+    return OneClock(workspace.store, lambda: RIGHT() // 1_000)
+
+
+def test_who_is_let_in_no_more_by_a_command_an_hour_ahead_is_out_with_the_next_message(
+    start: Start, command: Callable[..., Any]
+) -> None:
+    one, _ = start(right, right)
+    with one.store.write() as connection:
+        secret = add_sender(connection, "crm", one.service.clock() - MINUTE)
+
+    def bring(key: str) -> int:
+        at = one.service.clock() // SECOND
+        signed = Webhook(secret).sign(key, datetime.fromtimestamp(at, UTC), body)
+        headers = {"webhook-id": key, "webhook-timestamp": str(at), "webhook-signature": signed}
+        return int(one.client.post("/v1/webhooks/crm", content=body, headers=headers).status_code)
+
+    at = iso(one.service.clock() - MINUTE)
+    deal = {"lead": lead_id(1), "ending": "won", "occurred_at": at, "external_id": "d-1"}
+    body = json.dumps({"type": "deals", "timestamp": at, "data": [deal]})
+    assert bring("first") == 200
+    command(HOUR, "webhooks", "revoke", "crm")
+    assert bring("second") == 401
+
+
+def test_what_commands_of_a_host_that_is_an_hour_off_load_and_score_is_known_and_stands_at_once(
+    start: Start, command: Callable[..., Any]
+) -> None:
+    one, _ = start(right, right)
+    assert one.post("/v1/scores", "crm", json={"lead": "NEW"}).status_code == 404
+    command(-HOUR, "import")
+    assert one.post("/v1/scores", "crm", json={"lead": "NEW"}).status_code == 200
+    for work in (["queue", "refresh"], ["run", "score"]):
+        command(HOUR, *work)
+        with one.store.read() as connection:
+            newest = connection.execute(select(func.max(scores.c.scored_at))).scalar_one()
+        assert abs(newest - one.service.clock()) < MINUTE
+    with one.store.read() as connection:
+        turn = last_turns(connection)["score"]
+    assert abs(turn.started_at - one.service.clock()) < MINUTE
 
 
 def test_a_claim_made_by_a_clock_that_was_put_right_since_keeps_nobody_out_for_an_hour(

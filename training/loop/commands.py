@@ -39,7 +39,7 @@ def monitor(
     workspace = Workspace.of(os.environ)
     with watched() as watching:
         watching.step("reading what was shown and what came")
-        found = make_report(workspace, now=now(), seed=seed)
+        found = make_report(workspace, now=now(workspace), seed=seed)
         keep(workspace, found)
         if html is not None:
             watching.step("drawing")

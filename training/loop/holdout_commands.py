@@ -25,7 +25,7 @@ def holdout(as_json: Json = False) -> None:
     from training.loop.holdout import read_holdout
 
     workspace = commands._workspace()
-    found = read_holdout(workspace.store, workspace.definition(), commands.now())
+    found = read_holdout(workspace.store, workspace.definition(), commands.now(workspace))
     if as_json:
         print(json.dumps(found.to_json(), allow_nan=False))  # noqa: T201 - machines read stdout
     else:

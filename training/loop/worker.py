@@ -134,6 +134,7 @@ class Worker:
         schedule: in the order in which steps run.
         clock: gives the present instant.
         holder: how this process is called among all.
+        look: puts the clock right; asked before each line of the schedule, as a step may take hours.
         tell: told what came of each step.
         stop: whether to end.
         wait: waits so many seconds, less when asked to stop.
@@ -145,6 +146,7 @@ class Worker:
     schedule: Sequence[Line]
     clock: Callable[[], int]
     holder: str
+    look: Callable[[], object] = lambda: None
     tell: Callable[[Ran], None] = lambda _: None
     stop: Callable[[], bool] = lambda: False
     wait: Callable[[float], object] = lambda _: None
@@ -170,9 +172,10 @@ class Worker:
 
     def _turn(self, line: Line) -> Ran | None:
         """Run one line if it is due; a step that another is at, or a database that is gone, waits."""
-        step, now = self.steps[line.step], self.clock()
+        step = self.steps[line.step]
         try:
-            if _still_due(self.store, line, now) is None:
+            self.look()
+            if _still_due(self.store, line, self.clock()) is None:
                 return None
             ran = run_step(
                 self.store,

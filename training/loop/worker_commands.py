@@ -43,13 +43,12 @@ Schedule = Annotated[
 ]
 
 
-def commands_with(others: Others, score: Score, clock: Callable[[], int]) -> typer.Typer:
+def commands_with(others: Others, score: Score) -> typer.Typer:
     """The commands of the loop.
 
     Args:
         others: gives the steps of other rooms for an installation, such as the queue's.
         score: renews the queue of an installation at an instant; for rehearsals.
-        clock: gives the present instant.
     """
     app = typer.Typer(no_args_is_help=True)
 
@@ -60,7 +59,7 @@ def commands_with(others: Others, score: Score, clock: Callable[[], int]) -> typ
         as_json: Json = False,
     ) -> None:
         """Run the steps of the schedule when they are due, until stopped. Safe with several."""
-        run_worker(_workspace(), others, clock, schedule, once=once, as_json=as_json)
+        run_worker(_workspace(), others, schedule, once=once, as_json=as_json)
 
     @app.command()
     def run(
@@ -68,12 +67,12 @@ def commands_with(others: Others, score: Score, clock: Callable[[], int]) -> typ
         as_json: Json = False,
     ) -> None:
         """Run one step now, under its lease. Exit code 75: somebody else is at it."""
-        run_one(_workspace(), others, clock, step, as_json=as_json)
+        run_one(_workspace(), others, step, as_json=as_json)
 
     @app.command()
     def steps(schedule: Schedule = None, as_json: Json = False) -> None:
         """List the steps: what each does, when it is due, and what came of its last turn."""
-        list_steps(_workspace(), others, clock, schedule, as_json=as_json)
+        list_steps(_workspace(), others, schedule, as_json=as_json)
 
     @app.command()
     def rehearse(
@@ -89,17 +88,19 @@ def commands_with(others: Others, score: Score, clock: Callable[[], int]) -> typ
         as_json: Json = False,
     ) -> None:
         """Replay a history week by week: the loop, beside a frozen model and monthly habits."""
+        from features.store.one_clock import clock_of
         from training.loop.rehearsing import rehearse_here
 
+        workspace = _workspace()
         rehearse_here(
-            _workspace(),
+            workspace,
             files,
             score,
             weeks=weeks,
             html=html,
             seed=seed,
             as_json=as_json,
-            now=clock(),
+            now=clock_of(workspace.store)(),
         )
 
     return app
@@ -108,7 +109,6 @@ def commands_with(others: Others, score: Score, clock: Callable[[], int]) -> typ
 def run_worker(
     workspace: Workspace,
     others: Others,
-    clock: Callable[[], int],
     schedule: Path | None,
     *,
     once: bool,
@@ -121,9 +121,11 @@ def run_worker(
         InputError: the schedule does not hold together.
     """
     from features.store.migrate import require_current
+    from features.store.one_clock import clock_of
     from training.loop.worker import Worker
 
     require_current(workspace.store)
+    clock = clock_of(workspace.store)
     steps = _steps(workspace, others)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -134,6 +136,7 @@ def run_worker(
         _schedule(schedule, steps),
         clock,
         holder_name(),
+        look=clock.look,
         tell=lambda ran: _tell(ran, as_json),
         stop=stopping.is_set,
         wait=stopping.wait,
@@ -150,7 +153,6 @@ def run_worker(
 def run_one(
     workspace: Workspace,
     others: Others,
-    clock: Callable[[], int],
     name: str,
     *,
     as_json: bool,
@@ -163,6 +165,7 @@ def run_one(
     """
     from features.errors import NotFoundError
     from features.store.migrate import require_current
+    from features.store.one_clock import clock_of
     from training.loop.worker import run_step
 
     require_current(workspace.store)
@@ -174,7 +177,7 @@ def run_one(
     ran = run_step(
         workspace.store,
         steps[name],
-        clock=clock,
+        clock=clock_of(workspace.store),
         holder=holder_name(),
         lease_seconds=workspace.lease_seconds,
     )
@@ -187,16 +190,17 @@ def run_one(
 def list_steps(
     workspace: Workspace,
     others: Others,
-    clock: Callable[[], int],
     schedule: Path | None,
     *,
     as_json: bool,
 ) -> None:
     """Every step with its last turn."""
+    from features.store.one_clock import clock_of
     from training.loop.worker import overview
 
     steps = _steps(workspace, others)
-    found = overview(workspace.store, steps, _schedule(schedule, steps), clock())
+    now = clock_of(workspace.store)()
+    found = overview(workspace.store, steps, _schedule(schedule, steps), now)
     if as_json:
         print(json.dumps(found, allow_nan=False))  # noqa: T201 - machines read stdout
         return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -39,7 +41,14 @@ from features.store.remembered import (
 )
 from features.store.schema import metadata
 from features.store.tables import leads
-from features.store.tombstone_file import FILE, Tombstones, keep, read, set_aside
+from features.store.tombstone_file import (
+    FILE,
+    Tombstones,
+    UnintelligibleError,
+    keep,
+    read,
+    set_aside,
+)
 
 AGREED = agreed()
 PERSON, PART, STRANGER, OTHER = "Quxenbach-1", "Quxenbach-2", "Quxenbach-3", "bo"
@@ -424,3 +433,35 @@ def test_what_is_not_ours_is_set_aside_as_it_is_each_under_a_name_of_its_own(
     ]
     assert keep(path, Tombstones("a" * 64, {"c" * 64: NOW})) is None
     assert len(read(path).erased_at) == 2
+
+
+def no_file(path: Path, kind: str, content: bytes) -> None:
+    """Lay something in a file's place that a reader would take for it, or wait at for half a second."""
+    if kind == "pipe":
+        os.mkfifo(path)
+        writer = os.open(path, os.O_RDWR)
+        os.write(writer, content)
+        threading.Timer(0.5, os.close, [writer]).start()
+    elif kind == "link":
+        path.with_name("elsewhere").write_bytes(content)
+        path.symlink_to(path.with_name("elsewhere"))
+    else:
+        path.mkdir()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "directory"])
+def test_what_lies_in_the_files_place_and_is_no_file_is_not_read_and_is_set_aside(
+    tmp_path: Path, kind: str
+) -> None:
+    path, ours = tmp_path / FILE, Tombstones("a" * 64, {"b" * 64: NOW})
+    keep(path, ours)
+    content = path.read_bytes()
+    path.unlink()
+    no_file(path, kind, content)
+    with pytest.raises(UnintelligibleError, match="no file"):
+        read(path)
+    aside = keep(path, ours)
+    assert aside is not None
+    assert os.path.lexists(aside)
+    assert path.is_file()
+    assert read(path) == ours

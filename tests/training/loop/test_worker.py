@@ -213,6 +213,17 @@ def test_a_worker_asked_to_stop_begins_nothing_more(sqlite_store: Store) -> None
     assert waited == []
 
 
+def test_a_clock_that_is_put_right_during_a_step_is_right_for_the_next(
+    sqlite_store: Store,
+) -> None:
+    work, clock = Work(), Clock(NOW + HOUR)  # an hour ahead
+    step = work.step("score"), work.step("loop")
+    one = worker(sqlite_store, clock, *step)
+    right = iter([NOW + HOUR, NOW])
+    replace(one, look=lambda: setattr(clock, "now", next(right))).once()
+    assert work.ran == [("score", NOW + HOUR), ("loop", NOW)]
+
+
 def test_a_worker_waits_until_something_may_be_due_but_never_long(sqlite_store: Store) -> None:
     clock, waited = Clock(), list[float]()
     one = Worker(

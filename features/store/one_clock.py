@@ -7,16 +7,17 @@ SQLite serves one host, whose own clock is the only one there is.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
-
-import structlog
+from contextlib import suppress
 
 from features.clock import SECOND
+from features.errors import StoreError
 from features.store.engine import Store
 from features.store.leases import database_clock
 
-log = structlog.get_logger("propensity.clock")
+log = logging.getLogger("propensity.clock")
 
 TOLERATED = SECOND
 """Within this the two are taken to agree; and an answer that took longer says too little."""
@@ -39,7 +40,7 @@ def ahead_of_database(store: Store, own: Callable[[], int]) -> int | None:
 
 
 def wall_clock() -> int:
-    """The present instant by this host; the only place of the service that looks at a clock."""
+    """The present instant by this host; whoever shares a database asks `OneClock` instead."""
     return time.time_ns() // 1_000
 
 
@@ -70,4 +71,13 @@ class OneClock:
         if ahead is None or abs(ahead - self._ahead) <= TOLERATED:
             return
         self._ahead = ahead if abs(ahead) > TOLERATED else 0
-        log.warning("clocks differ, the database's counts", ahead_seconds=ahead / SECOND)
+        said = "this host's clock is %+.1f s from the database's, which counts"
+        log.warning(said, ahead / SECOND)
+
+
+def clock_of(store: Store) -> OneClock:
+    """The clock of a command, compared once; this host's own while the database cannot be asked."""
+    clock = OneClock(store, wall_clock)
+    with suppress(StoreError):  # the command itself will say so
+        clock.look()
+    return clock
