@@ -32,6 +32,8 @@ class FaultProxy:
 
     def __init__(self, upstream: tuple[str, int] | None, mode: str) -> None:
         self.upstream, self.mode, self.accepted = upstream, mode, 0
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -59,15 +61,25 @@ class FaultProxy:
             self._server = self._loop.run_until_complete(serving)
         self._loop.run_forever()
         # Ended where it ran: the thread that stops it may have a loop of its own.
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-            with suppress(asyncio.CancelledError, OSError):
-                self._loop.run_until_complete(task)
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._end())
         self._loop.close()
+
+    async def _end(self) -> None:
+        """Leave no task and no connection, whatever it was in the middle of."""
+        if self._server is not None:
+            self._server.close()
+        await asyncio.sleep(0)  # who has just been let in begins to be served
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # in the next turn its socket is closed
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        self._writers.append(writer)
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError):
                 await self._answer(reader, writer)
@@ -110,6 +122,7 @@ class FaultProxy:
         if self.upstream is None:
             return _response(b"200 OK", b'{"experiments": [], "next_page_token": ""}')
         reader, writer = await asyncio.open_connection(*self.upstream)
+        self._writers.append(writer)
         writer.write(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
         await writer.drain()
         answer = await reader.read()
