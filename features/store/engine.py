@@ -68,6 +68,7 @@ class Store:
         self.url = _parsed(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.patience_seconds: float | None = None
+        self._is_closed = False
         if self.is_sqlite:
             _make_room(self.url)
         try:
@@ -93,11 +94,13 @@ class Store:
 
         @event.listens_for(writer, "do_connect")
         def _attentive(_dialect: Any, _record: Any, given: Any, named: Any) -> Any:
+            self._is_closed = False
             connection = AttentiveConnection.connect(*given, **named)
             connection.patience_seconds = lambda: self.patience_seconds
             return connection
 
         event.listen(writer, "checkin", _as_the_server_says)
+        event.listen(writer, "checkin", self._left_over)
         # By default every statement would see a state of its own.
         level = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         return writer.execution_options(**level), writer
@@ -133,9 +136,15 @@ class Store:
             connection.execute(text("SELECT 1"))
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Give all connections back; one that somebody still has is closed when it is let go."""
+        self._is_closed = True
         self._reader.dispose()
         self._writer.dispose()
+
+    def _left_over(self, connection: Any, _record: Any) -> None:
+        """Close what comes back after the end: its pool is gone, and nobody else would."""
+        if self._is_closed and connection is not None:
+            connection.close()
 
     @property
     def engine(self) -> Engine:

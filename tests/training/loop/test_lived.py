@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from sqlalchemy import func, select
 from trained_company import CONFIG, trained_company
 
 from features.store.engine import Store
-from features.store.history import iter_facts, iter_open
+from features.store.history import iter_open
 from features.store.outcomes import deals
 from features.store.promotions import list_bundles
 from features.store.shown import shown_in_queue
@@ -102,7 +101,7 @@ def test_a_week_that_was_left_in_the_middle_of_its_scoring_is_scored_whole(
     )
     promote(here, put_bundle(here))
     past = Past(NOW - 5 * WEEK, NOW - 2 * WEEK, "somebody")
-    monkeypatch.setattr("features.store.history.iter_facts", partial(iter_facts, portion=40))
+    monkeypatch.setattr("serving.queueing.TOGETHER", 40)
     scored: list[int] = []
 
     def score(workspace: Workspace, at: int) -> None:
