@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -41,6 +42,8 @@ def test_queued_scores_are_answered_while_the_database_is_locked_and_written_aft
 ) -> None:
     served = serve(company_store, ledger_durability="queued")
     expected = [served.post("/v1/scores", json=body).json()["raw"] for body in (STORED, SENT)]
+    while served.service.ledger.waiting:
+        time.sleep(0.01)
     with closing(sqlite3.connect(served.store.url.database or "")) as other:
         other.execute("BEGIN EXCLUSIVE")
         answers = [served.post("/v1/scores", json=body) for body in (STORED, SENT) * 5]
